@@ -1,0 +1,45 @@
+# Everything runs in .venv, made from requirements/*.txt: pinned, hashed, and naming no index.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: setup run test check bench lock clean
+
+setup: .venv/.run
+
+.venv/.run: requirements/run.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --require-hashes -r requirements/run.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.run requirements/dev.txt
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+run: setup
+	$(BIN)/ingest serve
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: .venv/.dev
+	$(BIN)/python -m profiling.bench
+
+# needs uv; writes the pinned files from pyproject.toml
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-header --no-emit-index-url --extra embedded --extra build
+lock:
+	$(COMPILE) pyproject.toml -o requirements/run.txt
+	$(COMPILE) --extra dev --extra load pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv data

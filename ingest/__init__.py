@@ -1,0 +1,1 @@
+"""High-throughput Elasticsearch ingestion service."""
