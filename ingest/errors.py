@@ -1,18 +1,18 @@
 """The one error tree. Failures of a request are exceptions; failures of a document are values.
 
-    IngestError
-    ├─ ConfigError             a setting, rule or file that stops the start (exit code 1)
-    └─ RequestError            refuses one HTTP request; carries the answer's status and type
-       ├─ MalformedRequest     400  the body cannot be framed: broken JSON array, damaged gzip
-       ├─ NotFound             404  no such path or route
-       ├─ SlowSender           408  less than `min_body_bytes_per_s`
-       ├─ BodyTooLarge         413  an array or object over one buffer, or a decompression limit
-       ├─ UnsupportedMedia     415  content type or encoding that is not read here
-       ├─ Shed                 429  no buffer or no room for pending bytes; carries Retry-After
-       ├─ NotAvailable         501  a thing that this configuration does not offer
-       └─ Unavailable          503  draining, or the outcome is not known yet; carries Retry-After
-
-A document that is refused is a `model.Rejection`, never an exception that leaves its stage.
+IngestError
+├─ ConfigError             a setting, rule or file that stops the start (exit code 1)
+├─ RequestError            refuses one HTTP request; carries the answer's status and type
+│  ├─ MalformedRequest     400  the body cannot be framed: broken JSON array, damaged gzip
+│  ├─ NotFound             404  no such path or route
+│  ├─ SlowSender           408  less than `min_body_bytes_per_s`
+│  ├─ BodyTooLarge         413  an array or object over one buffer, or a decompression limit
+│  ├─ UnsupportedMedia     415  content type or encoding that is not read here
+│  ├─ Shed                 429  no buffer or no room for pending bytes; carries Retry-After
+│  ├─ HeadTooLarge         431  the head of the request
+│  ├─ NotAvailable         501  a thing that this configuration does not offer
+│  └─ Unavailable          503  draining, or the outcome is not known yet; carries Retry-After
+└─ DocumentRefused         one document can not go on; the parser makes a `model.Rejection` of it
 """
 
 from typing import ClassVar
@@ -83,6 +83,13 @@ class Shed(RequestError):
     retry_after_s = 1
 
 
+class HeadTooLarge(RequestError):
+    """The request's head does not fit into what is kept for it."""
+
+    status = 431
+    type = "head_too_large"
+
+
 class NotAvailable(RequestError):
     """Something the contract names and this configuration does not offer."""
 
@@ -96,3 +103,13 @@ class Unavailable(RequestError):
     status = 503
     type = "unavailable"
     retry_after_s = 1
+
+
+class DocumentRefused(IngestError):
+    """One document can not go on, its neighbours can. Never leaves the parser's loop."""
+
+    def __init__(self, type: str, reason: str, status: int = 400):
+        super().__init__(reason)
+        self.type = type
+        self.reason = reason
+        self.status = status

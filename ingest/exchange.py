@@ -1,0 +1,204 @@
+"""One request to /ingest: its head, its body as far as it came, its documents, its answer."""
+
+from ingest.answers import documents_answer, error_answer
+from ingest.body import Body
+from ingest.decompression import Decompressor
+from ingest.errors import BodyTooLarge, DocumentRefused, RequestError
+from ingest.head import ChunkedFraming, Head
+from ingest.intake import Intake
+from ingest.listener import Listener
+
+
+class Exchange:
+    """Reads one body and knows how to answer. Owns a buffer from `try_start` to `end_body`."""
+
+    def __init__(self, listener: Listener, head: Head, raw_head: bytes):
+        self.head = head
+        self.started = listener.clock()
+        self.received_bytes = 0
+        self.intake: Intake | None = None
+        self._settings = listener.settings
+        self._pipeline = listener.pipeline
+        self._backpressure = listener.backpressure
+        self._body: Body | None = None
+        self._left = head.content_length
+        self._framing = ChunkedFraming(raw_head) if head.content_length is None else None
+
+    # beginning
+
+    def open(self) -> None:
+        """Raises RequestError where the head alone is reason enough."""
+        self.intake = self._pipeline.open(self.head)
+        buffer_bytes = self._settings.buffer_bytes
+        length = self.head.content_length or 0
+        if length > self._settings.max_body_bytes:
+            raise BodyTooLarge(
+                f"{length} bytes are more than max_body_bytes ({self._settings.max_body_bytes})"
+            )
+        if self.head.media == "json" and not self.head.encoding and length > buffer_bytes:
+            raise BodyTooLarge(
+                f"an application/json body of {length} bytes does not fit into one buffer of "
+                f"{buffer_bytes} bytes (buffer_bytes); send application/x-ndjson, one document "
+                "a line, of any length"
+            )
+
+    def try_take_whole(self, received: bytes) -> bool:
+        """The common small post: all of a plain body is here already and needs no buffer."""
+        if self._left is None or self._left > len(received) or self.head.encoding:
+            return False
+        if not self._backpressure.has_room or self._backpressure.is_contended:
+            return False
+        body = received[: self._left]
+        self.received_bytes = self._left
+        self._left = 0
+        if self.head.media == "json":
+            self.take_json(body)
+        else:
+            self.take_lines(body)
+        return True
+
+    def try_start(self) -> bool:
+        """Take a buffer and begin to read, where there is one and room for what it will hold."""
+        if not self._backpressure.has_room:
+            return False
+        buffer = self._backpressure.try_take_buffer()
+        if buffer is None:
+            return False
+        decompressor = None
+        if self.head.encoding:
+            settings = self._settings
+            decompressor = Decompressor(
+                self.head.encoding, settings.max_body_bytes, settings.max_decompression_ratio
+            )
+        self._body = Body(
+            buffer,
+            self._backpressure,
+            self,
+            is_json=self.head.media == "json",
+            decompressor=decompressor,
+        )
+        return True
+
+    # the body
+
+    @property
+    def is_started(self) -> bool:
+        return self._body is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """All bytes of the body have arrived."""
+        return self._framing.is_complete if self._framing is not None else self._left == 0
+
+    @property
+    def left_bytes(self) -> int | None:
+        """What of the body has not arrived; None where nobody can know."""
+        return 0 if self.is_complete else self._left
+
+    @property
+    def is_blocked(self) -> bool:
+        return self._body is not None and self._body.is_blocked
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the kernel may write the body straight into the buffer."""
+        return self._body is not None and self._framing is None and not self.head.encoding
+
+    @property
+    def space(self) -> memoryview:
+        assert self._body is not None
+        return self._body.space[: self._left]
+
+    def advance(self, count: int) -> None:
+        """The kernel put `count` bytes into `space`."""
+        assert self._body is not None
+        assert self._left is not None
+        self.received_bytes += count
+        self._left -= count
+        self._body.advance(count)
+
+    def take(self, received: bytes) -> bytes:
+        """Take what belongs to this body from bytes that landed elsewhere; gives the rest."""
+        assert self._body is not None
+        if self._framing is None:
+            assert self._left is not None
+            mine, rest = received[: self._left], received[self._left :]
+            self._left -= len(mine)
+            pieces = [mine]
+        else:
+            pieces, rest = self._framing.feed(received), b""
+        for piece in pieces:
+            self.received_bytes += len(piece)
+            self._body.feed(piece)
+        return rest
+
+    def pump(self) -> None:
+        """Go on with bytes that were taken before and had no room."""
+        if self._body is not None:
+            self._body.pump()
+
+    def hand_on(self) -> None:
+        """Don't let complete lines of a slow body wait for more."""
+        if self._body is not None and self.head.media == "ndjson":
+            self._body.hand_on()
+
+    def finish(self) -> None:
+        """The body is complete and read. Raises RequestError."""
+        if self._body is not None:
+            self._body.finish()
+        assert self.intake is not None
+        self._pipeline.close(self.intake)
+
+    def end_body(self) -> None:
+        """Give the buffer back; safe to call again."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    # what a body is made of (body.Sink)
+
+    def take_lines(self, window: memoryview | bytes) -> None:
+        assert self.intake is not None
+        self._pipeline.take_lines(self.intake, window)
+
+    def take_json(self, body: memoryview | bytes) -> None:
+        assert self.intake is not None
+        self._pipeline.take_json(self.intake, body)
+
+    def refuse_line(self, refusal: DocumentRefused) -> None:
+        assert self.intake is not None
+        self._pipeline.refuse_line(self.intake, refusal)
+
+    # the answer
+
+    def answer(self) -> tuple[int, bytes]:
+        """Status and body for documents that were read to their end."""
+        intake = self.intake
+        assert intake is not None
+        if intake.ack != "indexed":
+            self._pipeline.acknowledge(intake)
+        return documents_answer(
+            intake.ack, intake.received, intake.rejected, intake.trimmed, intake.failures
+        )
+
+    def refusal(self, error: RequestError) -> tuple[int, bytes]:
+        """Status and body for a request that is given up; what was handed on stays accepted."""
+        intake = self.intake
+        if intake is None or not intake.received:
+            return error.status, error_answer(error)
+        self._pipeline.acknowledge(intake)
+        return error.status, error_answer(
+            error,
+            accepted=intake.accepted,
+            rejected=intake.rejected,
+            next_position=intake.received,
+        )
+
+    def pending(self, error: RequestError) -> bytes:
+        """Body for documents that have no outcome yet; nobody waits for it any more."""
+        intake = self.intake
+        assert intake is not None
+        intake.when_settled(None)
+        return error_answer(
+            error, received=intake.received, rejected=intake.rejected, pending=intake.in_memory
+        )

@@ -1,0 +1,109 @@
+"""Every metric, declared once with its sentence. Names carry their unit; see the README.
+
+Workers count into their scoreboard; the supervisor adds the scoreboards up and shows them here
+through prometheus_client. Documents' own counters come from the ledger (scoreboard.py), so that
+what `/metrics`, `/status` and the accounting law say is one and the same.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of the catalogue.
+
+    `values` are the values of `label` where they are known; `dynamic` is the largest number of
+    values where they come from data (more are counted as `other`).
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    sentence: str
+    label: str = ""
+    values: tuple[str, ...] = ()
+    dynamic: int = 0
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def slot_count(self) -> int:
+        if self.kind == "histogram":
+            return len(self.buckets) + 2  # one for +Inf, one for the sum in nanoseconds
+        return self.dynamic or len(self.values) or 1
+
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STATUSES = ("200", "202", "400", "401", "403", "404", "405", "408", "413", "415", "429", "431")
+_MORE_STATUSES = ("500", "501", "503", "disconnect")
+
+RECEIVED_BYTES = Metric(
+    "ingest_received_bytes_total", "counter", "Bytes of bodies, as received (compressed or not)."
+)
+REQUESTS = Metric(
+    "ingest_requests_total",
+    "counter",
+    "Requests to /ingest by the status of their answer; `disconnect` had nobody left to answer.",
+    "status",
+    (*_STATUSES, *_MORE_STATUSES),
+)
+REQUEST_SECONDS = Metric(
+    "ingest_request_seconds",
+    "histogram",
+    "Time from a request's head to its answer.",
+    buckets=_SECONDS,
+)
+DOCUMENTS_TRIMMED = Metric(
+    "ingest_documents_trimmed_total",
+    "counter",
+    "Documents with an oversized field that was cut or dropped, by field.",
+    "field",
+    dynamic=50,
+)
+BULK_REQUESTS = Metric(
+    "ingest_bulk_requests_total",
+    "counter",
+    "Bulk requests by result: all items indexed, some failed, refused as a whole, no answer.",
+    "result",
+    ("indexed", "partial", "refused", "unanswered"),
+)
+BULK_REQUEST_SECONDS = Metric(
+    "ingest_bulk_request_seconds",
+    "histogram",
+    "Time that a bulk request took, answered or not.",
+    buckets=_SECONDS,
+)
+BULK_IN_FLIGHT = Metric("ingest_bulk_in_flight", "gauge", "Bulk requests that are under way.")
+DOCUMENTS_RETRIED = Metric(
+    "ingest_documents_retried_total", "counter", "Documents that were sent again after a failure."
+)
+DEAD_LETTERS = Metric(
+    "ingest_dead_letters",
+    "counter",
+    "Dead letters written, by the type of Elasticsearch's error.",
+    "type",
+    dynamic=50,
+)
+FAILURE_STORE = Metric(
+    "ingest_failure_store_total",
+    "counter",
+    "Indexed documents that Elasticsearch put into a failure store instead of their data stream.",
+)
+BUFFERS_FREE = Metric("ingest_buffers_free", "gauge", "Buffers that no body is using.")
+PENDING_BYTES = Metric("ingest_pending_bytes", "gauge", "Encoded bytes that are not delivered yet.")
+CONNECTIONS = Metric("ingest_connections", "gauge", "Open producer connections.")
+
+CATALOGUE = (
+    RECEIVED_BYTES,
+    REQUESTS,
+    REQUEST_SECONDS,
+    DOCUMENTS_TRIMMED,
+    BULK_REQUESTS,
+    BULK_REQUEST_SECONDS,
+    BULK_IN_FLIGHT,
+    DOCUMENTS_RETRIED,
+    DEAD_LETTERS,
+    FAILURE_STORE,
+    BUFFERS_FREE,
+    PENDING_BYTES,
+    CONNECTIONS,
+)

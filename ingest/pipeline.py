@@ -1,0 +1,118 @@
+"""The way of a document, in order. This is the only module that knows it.
+
+    socket ─▶ body ─▶ splitter ─▶ parser ─▶ trimmer ─▶ router ─▶ encoder ─▶ batcher ─▶ bulk writer
+                                                                               └─▶ outcomes
+
+Everything here up to the batcher runs to its end in one turn of the event loop: plain functions,
+lists in and lists out, no await.
+"""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Protocol
+
+from ingest.backpressure import Backpressure
+from ingest.batcher import Batcher
+from ingest.encoder import CHUNK_DOCUMENTS_MAX, encode
+from ingest.errors import DocumentRefused, MalformedRequest, NotAvailable
+from ingest.head import Head
+from ingest.intake import Intake
+from ingest.model import Ack, Chunk, Rejection, Target
+from ingest.parser import RouteDocument, parse
+from ingest.scoreboard import Scoreboard
+from ingest.splitter import split_json, split_lines
+
+
+class Amend(Protocol):
+    """Changes the rare line that must change before it is sent."""
+
+    def __call__(self, line: bytes, document: dict[str, Any], target: Target) -> bytes:
+        """The line to send. Raises DocumentRefused."""
+
+
+class Pipeline:
+    """Takes documents out of bodies and puts them into the batcher, counting each."""
+
+    def __init__(
+        self,
+        *,
+        route_request: Callable[[Head], RouteDocument],
+        amend: Amend,
+        batcher: Batcher,
+        backpressure: Backpressure,
+        scoreboard: Scoreboard,
+        id_prefix: str,
+        default_ack: Ack,
+    ):
+        self._route_request = route_request
+        self._amend = amend
+        self._batcher = batcher
+        self._backpressure = backpressure
+        self._scoreboard = scoreboard
+        self._default_ack = default_ack
+        self._chunk_prefixes = (b"%s%x" % (id_prefix.encode(), number) for number in count())
+
+    def open(self, head: Head) -> Intake:
+        """The intake of a request. Raises RequestError where its head refuses it."""
+        if head.error is not None:
+            raise head.error
+        ack = head.ack or self._default_ack
+        if ack == "durable":
+            raise NotAvailable(
+                "ack=durable needs the spool, which this version does not have; "
+                "use ack=indexed to hear when Elasticsearch has the documents, or ack=memory"
+            )
+        return Intake(ack, self._route_request(head))
+
+    def take_lines(self, intake: Intake, window: memoryview | bytes) -> None:
+        self._take(intake, split_lines(window))
+
+    def take_json(self, intake: Intake, body: memoryview | bytes) -> None:
+        self._take(intake, split_json(body))
+
+    def refuse_line(self, intake: Intake, refusal: DocumentRefused) -> None:
+        """Count a line that could not even be framed."""
+        rejection = Rejection(intake.received, refusal.type, refusal.reason, refusal.status)
+        self._count(intake, received=1, rejections=[rejection])
+
+    def close(self, intake: Intake) -> None:
+        """The body was read to its end. Raises MalformedRequest where it held nothing."""
+        intake.is_read = True
+        if not intake.received:
+            raise MalformedRequest(
+                "the body holds no document: send one JSON object a line", type="empty_body"
+            )
+
+    def acknowledge(self, intake: Intake) -> None:
+        """The producer is being told that its documents are accepted."""
+        if intake.in_memory:
+            ledger = self._scoreboard.ledger
+            ledger.in_memory_unacked -= intake.in_memory
+            ledger.in_memory_acked += intake.in_memory
+            self._scoreboard.publish()
+        intake.acked = True
+
+    def _take(self, intake: Intake, lines: list[bytes]) -> None:
+        for start in range(0, len(lines), CHUNK_DOCUMENTS_MAX):
+            block = lines[start : start + CHUNK_DOCUMENTS_MAX]
+            parsed = parse(block, intake.received, intake.route, self._amend_for(intake))
+            self._count(intake, parsed.received, parsed.rejections)
+            if parsed.lines:
+                bulk = encode(parsed.lines, parsed.targets, next(self._chunk_prefixes))
+                self._backpressure.hold(len(bulk))
+                self._batcher.add(Chunk(bulk, len(parsed.lines), intake, parsed.positions))
+
+    def _amend_for(self, intake: Intake) -> Amend:
+        return self._amend
+
+    def _count(self, intake: Intake, received: int, rejections: list[Rejection]) -> None:
+        kept = received - len(rejections)
+        intake.received += received
+        intake.in_memory += kept
+        if rejections:
+            intake.reject(rejections)
+        ledger = self._scoreboard.ledger
+        ledger.received += received
+        ledger.rejected += len(rejections)
+        ledger.in_memory_unacked += kept
+        self._scoreboard.publish()

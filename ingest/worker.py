@@ -1,0 +1,204 @@
+"""One worker process: its own buffers, batcher, writer and client; nothing is shared with others.
+
+    python -m ingest.worker CONTROL LISTEN SCOREBOARD     (inherited file descriptors)
+
+The supervisor's orders come through CONTROL: first the settings, then perhaps `drain`. When
+CONTROL closes, the supervisor is gone: the worker delivers what it holds and ends.
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import functools
+import gc
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime
+
+import structlog
+import uvicorn
+import uvloop
+
+from ingest import app, logs
+from ingest.amendment import Amendment
+from ingest.backoff import Backoff
+from ingest.backpressure import Backpressure
+from ingest.batcher import Batcher
+from ingest.bulk_writer import BulkWriter
+from ingest.cluster import BulkClient
+from ingest.dead_letters import DeadLetters
+from ingest.head import Head
+from ingest.listener import Listener
+from ingest.orders import Orders, receive_orders
+from ingest.outcomes import Outcomes
+from ingest.parser import RouteDocument
+from ingest.pipeline import Pipeline
+from ingest.protocol import IngestProtocol
+from ingest.router import Router
+from ingest.scoreboard import Scoreboard
+from ingest.short_id import short_id
+
+HEARTBEAT_S = 0.5
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Wires the stages together and runs them until it is told to drain."""
+
+    def __init__(self, orders: Orders, control: socket.socket, listen: socket.socket, board: int):
+        settings = self._settings = orders.settings
+        loop = asyncio.get_running_loop()
+        self._control = control
+        self._listen = listen
+        self._scoreboard = Scoreboard(board)
+        self._backpressure = Backpressure(
+            settings.buffers, settings.buffer_bytes, settings.max_pending_bytes, loop.call_soon
+        )
+        self._dead_letters = DeadLetters(
+            settings.data_dir, lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
+        )
+        self._client = BulkClient(settings.elasticsearch, settings.max_in_flight)
+        self._writer = BulkWriter(
+            self._client,
+            Outcomes(self._scoreboard, self._backpressure, self._dead_letters),
+            self._scoreboard,
+            Backoff(settings.backoff_initial_s, settings.backoff_max_s, random.random),
+            max_in_flight=settings.max_in_flight,
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+        )
+        self._batcher = Batcher(
+            self._writer.send,
+            loop.call_later,
+            flush_bytes=settings.flush_bytes,
+            flush_documents=settings.flush_documents,
+            flush_interval_s=settings.flush_interval_s,
+        )
+        self._listener = Listener(
+            settings, self._pipeline(orders), self._backpressure, self._scoreboard, time.monotonic
+        )
+        self._server = self._build_server()
+        self._should_drain = asyncio.Event()
+
+    def _pipeline(self, orders: Orders) -> Pipeline:
+        router = Router(client_index=orders.settings.client_index)
+
+        def route_request(head: Head) -> RouteDocument:
+            return router.for_request(head.path, head.route_name, head.query, head.headers)
+
+        return Pipeline(
+            route_request=route_request,
+            amend=Amendment(orders.settings.max_document_bytes),
+            batcher=self._batcher,
+            backpressure=self._backpressure,
+            scoreboard=self._scoreboard,
+            id_prefix=short_id(orders.worker_id),
+            default_ack=orders.settings.ack,
+        )
+
+    def _build_server(self) -> "_Server":
+        return _Server(
+            uvicorn.Config(
+                app.build(),
+                http=functools.partial(IngestProtocol, self._listener),  # type: ignore[arg-type]
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=int(self._settings.keep_alive_s),
+                timeout_graceful_shutdown=max(1, int(self._settings.drain_s / 2)),
+            )
+        )
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._should_drain.set)
+        self._control.setblocking(False)
+        loop.add_reader(self._control, self._read_control)
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(self._beat())
+            ticking = tasks.create_task(self._listener.tick())
+            serving = tasks.create_task(self._server.serve(sockets=[self._listen]))
+            await self._should_drain.wait()
+            await self._drain(serving)
+            beating.cancel()
+            ticking.cancel()
+
+    async def _beat(self) -> None:
+        is_listening = False
+        while True:
+            self._scoreboard.beat()
+            if self._server.started and not is_listening:
+                is_listening = True
+                self._scoreboard.enter("listening")
+            await asyncio.sleep(HEARTBEAT_S if is_listening else 0.02)
+
+    def _read_control(self) -> None:
+        """`drain`, or the end of the channel: the supervisor is gone."""
+        try:
+            received = self._control.recv(64)
+        except BlockingIOError:
+            return
+        if not received:
+            log.warning("the supervisor is gone; draining")
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._should_drain.set()
+
+    async def _drain(self, serving: "asyncio.Task[None]") -> None:
+        """Refuse, finish the bodies that are being read, deliver, account for the rest."""
+        deadline = time.monotonic() + self._settings.drain_s
+        self._scoreboard.enter("draining")
+        self._listener.is_draining = True
+        self._server.should_exit = True
+        await serving
+        self._batcher.flush()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._writer.drain(), max(0.1, deadline - time.monotonic()))
+        self._writer.cancel()
+        ledger = self._scoreboard.ledger
+        if ledger.in_memory:
+            log.error(
+                "documents are lost: elasticsearch did not take them within drain_s",
+                acked=ledger.in_memory_acked,
+                unacked=ledger.in_memory_unacked,
+            )
+        ledger.close()
+        self._scoreboard.publish()
+        self._client.close()
+        self._dead_letters.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: the supervisor decides."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def main() -> None:
+    control_fd, listen_fd, board_fd = map(int, sys.argv[1:4])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    control = socket.socket(fileno=control_fd)
+    orders = receive_orders(control)
+    listen = socket.socket(fileno=listen_fd)
+    logs.configure(orders.settings, worker=short_id(orders.worker_id)[:8])
+
+    async def run() -> None:
+        worker = Worker(orders, control, listen, board_fd)
+        gc.collect()
+        gc.freeze()
+        await worker.run()
+
+    uvloop.run(run())
+
+
+if __name__ == "__main__":
+    main()
