@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ingest import config, logs
+from ingest import check, config, logs
 from ingest.errors import ConfigError
 from ingest.supervisor import Supervisor
 
@@ -38,6 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
     _add_settings(serve)
+    checking = commands.add_parser(
+        "check",
+        help="check a configuration and show where documents would go",
+        description="Check the configuration without starting; with documents on standard input, "
+        "show for each which rule fires and where it would go.",
+    )
+    checking.set_defaults(run=_check)
+    check.add_options(checking)
+    _add_settings(checking)
     return parser
 
 
@@ -58,8 +67,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: dict[str, Any]) -> config.Settings:
-    given = {key: value for key, value in options.items() if value is not None}
+    keys = {*config.Settings.model_fields, "config"}
+    given = {key: value for key, value in options.items() if key in keys and value is not None}
     return config.load(given, given.pop("config", None))
+
+
+def _check(options: dict[str, Any]) -> int:
+    return check.run(_settings(options), options, sys.stdin)
 
 
 def _serve(options: dict[str, Any]) -> int:

@@ -88,5 +88,8 @@ class Admin:
             ],
             "worker_restarts": self._totals.restarts,
             "elasticsearch": self._facts.as_json(),
-            "routes": [],
+            "routes": [
+                {"name": route.name, "target": route.target, "reject": route.reject}
+                for route in self._settings.routes
+            ],
         }

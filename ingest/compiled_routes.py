@@ -22,8 +22,8 @@ becomes
 
 `bind` is called once a request and evaluates the conditions on it; what it returns is called for
 each document. Only names made here are written into the source. Every text and value of a rule is
-a constant that the source refers to by such a name. Walking the rules as objects instead cost
-about 50 ns a call, for each condition of each rule.
+a constant that the source refers to by such a name. Functions for each condition and each rule
+instead would cost 25 ns a call before they do anything.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from ingest.errors import ConfigError
+from ingest.routes import Route, check_routes, key_of
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 CLUSTER_BODY_BYTES_MAX = 100 * MiB  # Elasticsearch's http.max_content_length by default
@@ -98,6 +99,12 @@ class Settings(BaseSettings):
         "memory", description="the ack level of requests that name none"
     )
     client_index: bool = Field(True, description="whether `?index=` may name the target")
+    invalid_names: Literal["clean", "reject"] = Field(
+        "clean",
+        description="what is done with an index name made from data that is not allowed: made "
+        "valid, or the document is rejected",
+    )
+    routes: list[Route] = Field([], description="`[[routes]]` tables, see “Routing rules”")
 
     max_document_bytes: Positive = Field(
         1 * MiB, description="a longer line is refused, its neighbours are not"
@@ -184,6 +191,7 @@ class Settings(BaseSettings):
                 f"max_pending_bytes ({self.max_pending_bytes}) must be at least "
                 f"flush_bytes ({c}), or no batch could fill"
             )
+        check_routes(self.routes)
         for key in ("listen", "admin"):
             _host_and_port(key, getattr(self, key))
         return self
@@ -228,7 +236,7 @@ def load(options: Mapping[str, Any], config_file: Path | None = None) -> Setting
 def _complaints(error: ValidationError, config_file: Path | None) -> str:
     lines = []
     for each in error.errors(include_url=False, include_input=False):
-        key = ".".join(str(part) for part in each["loc"])
+        key = key_of(each["loc"])
         reason = each["msg"].removeprefix("Value error, ")
         lines.append(f"{key}: {reason}" if key else reason)
     origin = f"{config_file}: " if config_file else ""

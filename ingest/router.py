@@ -20,13 +20,14 @@ from ingest.compiled_routes import (
     compile_condition,
     compile_routes,
 )
+from ingest.config import Settings
 from ingest.errors import NotFound, RequestError
 from ingest.model import Target
 from ingest.names import find_fault
 from ingest.routes import DEFAULT_ROUTE, Route, check_routes
 from ingest.targets import InvalidNames, RoutingError, Targets
 
-__all__ = ["Explanation", "RouteDocument", "Router", "RoutingError", "explain"]
+__all__ = ["Explanation", "RouteDocument", "Router", "RoutingError", "build_router", "explain"]
 
 CLIENT_ROUTE = Route(target="{query:index}")
 _NOTHING: Mapping[str, str] = {}
@@ -84,7 +85,7 @@ class Router:
     def _find_named(self, route_name: str) -> CompiledRoutes:
         if route_name in self._named:
             return self._named[route_name]
-        close = difflib.get_close_matches(route_name, self._named, n=1)
+        close = difflib.get_close_matches(route_name[:100], self._named, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise NotFound(f"no route is named {route_name[:100]!r}{hint}")
 
@@ -167,3 +168,12 @@ def _explanation(
 
 def _without_conditions(route: Route) -> Route:
     return route.model_copy(update={"when": ()})
+
+
+def build_router(settings: Settings) -> Router:
+    """The router of a service with these settings. Raises ConfigError."""
+    return Router(
+        settings.routes,
+        client_index=settings.client_index,
+        invalid_names=settings.invalid_names,
+    )

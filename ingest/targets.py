@@ -227,7 +227,9 @@ def _head(route: Route, name: str, shard_routing: str | None) -> bytes:
 
 
 def _own(target: Target, head: bytes) -> Target:
-    return Target(target.name, target.action, "own", head, target.adds_timestamp)
+    return Target(
+        target.name, target.action, "own", head, target.adds_timestamp, target.trims_short_lines
+    )
 
 
 def _kind_of(value: Any) -> str:

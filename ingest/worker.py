@@ -38,7 +38,7 @@ from ingest.outcomes import Outcomes
 from ingest.parser import RouteDocument
 from ingest.pipeline import Pipeline
 from ingest.protocol import IngestProtocol
-from ingest.router import Router
+from ingest.router import build_router
 from ingest.scoreboard import Scoreboard
 from ingest.short_id import short_id
 
@@ -85,7 +85,7 @@ class Worker:
         self._should_drain = asyncio.Event()
 
     def _pipeline(self, orders: Orders) -> Pipeline:
-        router = Router(client_index=orders.settings.client_index)
+        router = build_router(orders.settings)
 
         def route_request(head: Head) -> RouteDocument:
             return router.for_request(head.path, head.route_name, head.query, head.headers)
