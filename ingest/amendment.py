@@ -2,32 +2,55 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ingest.errors import DocumentRefused
+from ingest.field_rules import FieldRules
 from ingest.model import Target
+from ingest.trimmer import TrimmedField, trim
+
+
+@dataclass(slots=True, frozen=True)
+class Amended:
+    """The line to send, and which of its fields were trimmed for that."""
+
+    line: bytes
+    trimmed: tuple[TrimmedField, ...] = ()
 
 
 class Amendment:
-    """Adds a missing `@timestamp`; refuses what is too large. Called for few lines only.
+    """Trims oversized fields, adds a missing `@timestamp`, refuses what is too large.
 
-    Splices: the bytes that the producer sent stay as they are, around what is put in.
+    Called for few lines only. Splices: the bytes that the producer sent stay as they are, around
+    what is cut out and put in. A field whose rule says `dead_letter` is left whole: Elasticsearch
+    refuses the document, and it becomes a dead letter with its original bytes.
     """
 
-    def __init__(self, max_document_bytes: int, now: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        max_document_bytes: int,
+        rules_for: Callable[[str], FieldRules],
+        now: Callable[[], float] = time.time,
+    ):
         self._max_document_bytes = max_document_bytes
+        self._rules_for = rules_for
         self._now = now
 
-    def __call__(self, line: bytes, document: dict[str, Any], target: Target) -> bytes:
+    def amend(self, line: bytes, document: dict[str, Any], target: Target) -> Amended:
+        """Raises DocumentRefused for a document over `max_document_bytes`."""
         if len(line) > self._max_document_bytes:
             raise DocumentRefused(
                 "document_too_large",
                 f"{len(line)} bytes are more than max_document_bytes ({self._max_document_bytes})",
                 413,
             )
+        trimmed = trim(line, document, self._rules_for(target.name))
+        if trimmed is not None and trimmed.dead_letter is None:
+            line = trimmed.line
         if target.adds_timestamp and "@timestamp" not in document:
-            return _with_timestamp(line, timestamp(self._now()), is_empty=not document)
-        return line
+            line = _with_timestamp(line, timestamp(self._now()), is_empty=not document)
+        return Amended(line, trimmed.fields if trimmed is not None else ())
 
 
 def timestamp(seconds: float) -> bytes:

@@ -8,7 +8,7 @@ chunk has waited `flush_interval_s`. A bulk request of the batcher is never larg
 from collections.abc import Callable
 from typing import Protocol
 
-from ingest.model import Chunk
+from ingest.chunk import Chunk
 
 
 class Cancellable(Protocol):

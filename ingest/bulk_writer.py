@@ -21,9 +21,8 @@ import structlog
 from ingest import metrics
 from ingest.backoff import Backoff
 from ingest.bulk_response import Item, UnreadableAnswer, is_flawless, read_error, read_items
+from ingest.chunk import Chunk, halve
 from ingest.cluster import Answer, Unanswered
-from ingest.encoder import halve
-from ingest.model import Chunk
 from ingest.outcomes import Outcomes
 from ingest.scoreboard import Scoreboard
 

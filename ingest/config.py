@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from ingest.errors import ConfigError
+from ingest.field_rules import Oversize
 from ingest.routes import Route, check_routes, key_of
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
@@ -105,6 +106,19 @@ class Settings(BaseSettings):
         "valid, or the document is rejected",
     )
     routes: list[Route] = Field([], description="`[[routes]]` tables, see “Routing rules”")
+
+    mappings_dir: Path | None = Field(
+        None, description="directory of index and component templates; default: those that ship"
+    )
+    apply_mappings: bool = Field(
+        False, description="whether `serve` installs the templates at its start"
+    )
+    oversize: list[Oversize] = Field(
+        [], description="`[[oversize]]` tables, see “Oversized fields”"
+    )
+    oversize_marker: str = Field(
+        "ingest", description="object of a document that tells, in `oversize`, what was trimmed"
+    )
 
     max_document_bytes: Positive = Field(
         1 * MiB, description="a longer line is refused, its neighbours are not"

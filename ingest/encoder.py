@@ -1,4 +1,4 @@
-"""Lines and targets to bulk NDJSON, and back where a part must be sent again.
+"""Lines and targets to bulk NDJSON.
 
     {"create":{"_index":"logs-web-default","_id":"Q2h1bmsgb2YgYnl0ZXM1f.3a"}}\\n   action line
     {"message": "as the producer sent it"}\\n                                     source line
@@ -10,7 +10,7 @@ call: 76 ns a document, where formatting each action line took 229.
 
 from collections.abc import Sequence
 
-from ingest.model import Chunk, Target
+from ingest.model import Target
 
 CHUNK_DOCUMENTS_MAX = 8192  # bounds the suffix table and the work of one turn of the loop
 
@@ -34,28 +34,3 @@ def encode(lines: Sequence[bytes], targets: Sequence[Target], id_prefix: bytes) 
         pieces[2::4] = [_SUFFIXES[i] if each else b"" for i, each in enumerate(assigned)]
     pieces[3::4] = lines
     return b"".join(pieces)
-
-
-def pairs(bulk: bytes) -> list[bytes]:
-    """Bulk NDJSON as one piece a document: its action line and source line together."""
-    lines = bulk.split(b"\n")
-    return [b"%b\n%b\n" % pair for pair in zip(lines[0::2], lines[1::2], strict=False)]
-
-
-def part(chunk: Chunk, indices: Sequence[int], attempts: int) -> Chunk:
-    """A chunk of only these documents of `chunk`, in order."""
-    documents = pairs(chunk.bulk)
-    return Chunk(
-        b"".join(documents[i] for i in indices),
-        len(indices),
-        chunk.receipt,
-        [chunk.positions[i] for i in indices],
-        attempts,
-    )
-
-
-def halve(chunk: Chunk) -> tuple[Chunk, Chunk]:
-    """A chunk of at least two documents as two."""
-    middle = chunk.count // 2
-    first, second = range(middle), range(middle, chunk.count)
-    return part(chunk, first, chunk.attempts), part(chunk, second, chunk.attempts)

@@ -4,7 +4,6 @@ Lists of these are made per window or per failing item, never per healthy docume
 a document costs 0.95 µs, a third of the whole budget.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,18 +54,3 @@ class Receipt(Protocol):
 
     def fail(self, rejection: Rejection) -> None:
         """Elasticsearch refused this document for good; it is a dead letter, and settled."""
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Encoded bulk NDJSON: `count` documents, two lines each, in `bulk`.
-
-    `first_sequence` numbers its documents within this worker's life; `positions` are their
-    places in the request's body. What is left of a chunk after a partial failure is a new Chunk.
-    """
-
-    bulk: bytes
-    count: int
-    receipt: Receipt
-    positions: Sequence[int]
-    attempts: int = 0

@@ -14,9 +14,9 @@ import structlog
 from ingest import metrics
 from ingest.backpressure import Backpressure
 from ingest.bulk_response import Item
+from ingest.chunk import Chunk, pairs, part
 from ingest.dead_letters import DeadLetter, DeadLetters
-from ingest.encoder import pairs, part
-from ingest.model import Chunk, Rejection
+from ingest.model import Rejection
 from ingest.scoreboard import Scoreboard
 
 Outcome = Literal["indexed", "duplicate", "dead_letter"]
@@ -127,7 +127,8 @@ def _letters(chunk: Chunk, items: Sequence[Item]) -> list[DeadLetter]:
     documents = pairs(chunk.bulk)
     letters = []
     for item in dead:
-        action_line, document = documents[item.index].split(b"\n", 1)
+        action_line, sent = documents[item.index].split(b"\n", 1)
+        document = chunk.originals.get(item.index, sent)
         attempts = chunk.attempts + 1
         letters.append(DeadLetter(action_line, document, item.status, item.error, attempts))
     return letters

@@ -24,11 +24,15 @@ AmendLine = Callable[[bytes, dict[str, Any], Target], bytes]
 
 @dataclass(slots=True)
 class Parsed:
-    """`lines[i]` goes to `targets[i]`; `positions` are their places in the body."""
+    """`lines[i]` goes to `targets[i]`; `positions` are their places in the body.
+
+    `originals` holds, by index, what the producer sent of the lines that were trimmed.
+    """
 
     lines: list[bytes]
     targets: list[Target]
     positions: range | list[int]
+    originals: dict[int, bytes]
     rejections: list[Rejection]
     received: int
 
@@ -44,6 +48,7 @@ def parse(
     """
     targets: list[Target] = []
     skipped: dict[int, DocumentRefused | None] = {}  # by index in `lines`; None for a blank line
+    originals: dict[int, bytes] = {}
     append = targets.append
     loads = orjson.loads
     for line in lines:
@@ -52,38 +57,40 @@ def parse(
             if document.__class__ is not dict:
                 raise DocumentRefused("not_an_object", "a document must be a JSON object")
             target = route(document, line)
-            if (
-                len(line) > SAFE_LINE_BYTES
-                or (target.adds_timestamp and "@timestamp" not in document)
-                or target.trims_short_lines
-            ):
-                lines[len(targets) + len(skipped)] = amend(line, document, target)
+            may_be_oversized = len(line) > SAFE_LINE_BYTES or target.trims_short_lines
+            if may_be_oversized or (target.adds_timestamp and "@timestamp" not in document):
+                index = len(targets) + len(skipped)
+                lines[index] = amend(line, document, target)
+                if may_be_oversized and lines[index] is not line:
+                    originals[index] = line
             append(target)
         except DocumentRefused as refusal:
             skipped[len(targets) + len(skipped)] = refusal
         except orjson.JSONDecodeError as error:
-            blank = line.isspace()
-            skipped[len(targets) + len(skipped)] = (
-                None if blank else DocumentRefused("malformed_json", str(error))
-            )
+            refusal_of_line = DocumentRefused("malformed_json", str(error))
+            skipped[len(targets) + len(skipped)] = None if line.isspace() else refusal_of_line
     if not skipped:
         positions = range(first_position, first_position + len(lines))
-        return Parsed(lines, targets, positions, [], len(lines))
-    return _without_skipped(lines, targets, skipped, first_position)
+        return Parsed(lines, targets, positions, originals, [], len(lines))
+    return _without_skipped(lines, targets, originals, skipped, first_position)
 
 
 def _without_skipped(
     lines: list[bytes],
     targets: list[Target],
+    originals: dict[int, bytes],
     skipped: dict[int, DocumentRefused | None],
     first_position: int,
 ) -> Parsed:
     kept: list[bytes] = []
     positions: list[int] = []
+    kept_originals: dict[int, bytes] = {}
     rejections: list[Rejection] = []
     position = first_position
     for index, line in enumerate(lines):
         if index not in skipped:
+            if index in originals:
+                kept_originals[len(kept)] = originals[index]
             kept.append(line)
             positions.append(position)
         elif (refusal := skipped[index]) is not None:
@@ -91,4 +98,5 @@ def _without_skipped(
         else:
             continue
         position += 1
-    return Parsed(kept, targets, positions, rejections, position - first_position)
+    received = position - first_position
+    return Parsed(kept, targets, positions, kept_originals, rejections, received)

@@ -9,25 +9,21 @@ lists in and lists out, no await.
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
+from ingest import metrics
+from ingest.amendment import Amendment
 from ingest.backpressure import Backpressure
 from ingest.batcher import Batcher
+from ingest.chunk import Chunk
 from ingest.encoder import CHUNK_DOCUMENTS_MAX, encode
 from ingest.errors import DocumentRefused, MalformedRequest, NotAvailable
 from ingest.head import Head
 from ingest.intake import Intake
-from ingest.model import Ack, Chunk, Rejection, Target
+from ingest.model import Ack, Rejection, Target
 from ingest.parser import RouteDocument, parse
 from ingest.scoreboard import Scoreboard
 from ingest.splitter import split_json, split_lines
-
-
-class Amend(Protocol):
-    """Changes the rare line that must change before it is sent."""
-
-    def __call__(self, line: bytes, document: dict[str, Any], target: Target) -> bytes:
-        """The line to send. Raises DocumentRefused."""
 
 
 class Pipeline:
@@ -37,7 +33,7 @@ class Pipeline:
         self,
         *,
         route_request: Callable[[Head], RouteDocument],
-        amend: Amend,
+        amendment: Amendment,
         batcher: Batcher,
         backpressure: Backpressure,
         scoreboard: Scoreboard,
@@ -45,7 +41,7 @@ class Pipeline:
         default_ack: Ack,
     ):
         self._route_request = route_request
-        self._amend = amend
+        self._amendment = amendment
         self._batcher = batcher
         self._backpressure = backpressure
         self._scoreboard = scoreboard
@@ -93,17 +89,24 @@ class Pipeline:
         intake.acked = True
 
     def _take(self, intake: Intake, lines: list[bytes]) -> None:
+        def amend(line: bytes, document: dict[str, Any], target: Target) -> bytes:
+            amended = self._amendment.amend(line, document, target)
+            if amended.trimmed:
+                intake.trimmed += 1
+                for field in {each.field for each in amended.trimmed}:
+                    self._scoreboard.add(metrics.DOCUMENTS_TRIMMED, 1, field)
+            return amended.line
+
         for start in range(0, len(lines), CHUNK_DOCUMENTS_MAX):
             block = lines[start : start + CHUNK_DOCUMENTS_MAX]
-            parsed = parse(block, intake.received, intake.route, self._amend_for(intake))
+            parsed = parse(block, intake.received, intake.route, amend)
             self._count(intake, parsed.received, parsed.rejections)
             if parsed.lines:
                 bulk = encode(parsed.lines, parsed.targets, next(self._chunk_prefixes))
+                chunk = Chunk(bulk, len(parsed.lines), intake, parsed.positions)
+                chunk.originals = parsed.originals
                 self._backpressure.hold(len(bulk))
-                self._batcher.add(Chunk(bulk, len(parsed.lines), intake, parsed.positions))
-
-    def _amend_for(self, intake: Intake) -> Amend:
-        return self._amend
+                self._batcher.add(chunk)
 
     def _count(self, intake: Intake, received: int, rejections: list[Rejection]) -> None:
         kept = received - len(rejections)

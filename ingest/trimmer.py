@@ -27,6 +27,7 @@ from ingest.json_spans import (
 from ingest.terms import TERM_BYTES_MAX
 
 MARKED_FIELD_CHARACTERS_MAX = 256
+_NULL = ord("n")
 _CLOSES = re.compile(rb"\s*+\}")
 
 
@@ -61,14 +62,12 @@ def trim(line: bytes, document: dict[str, Any], rules: FieldRules) -> Trimmed | 
     fields: list[TrimmedField] = []
     shortest = TERM_BYTES_MAX if rules.short_lines_are_safe else SHORT_STRING_BYTES
     for leaf in long_leaves(line, document, shortest):
-        if line[leaf.start] in b"{[n":  # brackets, null
-            continue
         path = leaf.path
         rule = rules.find(path)
-        if rule is None or rule.action == "ignore_above":
+        if rule is None or rule.action == "ignore_above" or leaf.first == _NULL:
             continue
         value = _value(line, leaf)
-        kept = _kept(value, rule)
+        kept = _kept(value, rule, leaf.is_string)
         if kept is value:
             continue
         if rule.action == "drop_field":
@@ -88,13 +87,14 @@ def trim(line: bytes, document: dict[str, Any], rules: FieldRules) -> Trimmed | 
 class _Value:
     """A string by its raw content, decoded only when need be; a number by its digits."""
 
-    __slots__ = ("_text", "bytes", "content", "is_string")
+    __slots__ = ("_text", "bytes", "content")
 
-    def __init__(self, content: bytes, is_string: bool = True):
+    def __init__(self, content: bytes, text: str | None = None, size: int | None = None):
         self.content = content
-        self.is_string = is_string
-        self._text: str | None = None
-        self.bytes = len(self.text().encode()) if b"\\" in content else len(content)
+        self._text = text
+        if size is None:
+            size = len(self.text().encode()) if b"\\" in content else len(content)
+        self.bytes = size
 
     def text(self) -> str:
         if self._text is None:
@@ -103,21 +103,22 @@ class _Value:
 
 
 def _value(line: bytes, leaf: Leaf) -> _Value:
-    if line.startswith(b'"', leaf.start):
-        return _Value(line[leaf.start + 1 : leaf.end - 1])
-    return _Value(line[leaf.start : leaf.end], is_string=False)
+    if leaf.is_string:
+        return _Value(line[leaf.start + 1 : leaf.end - 1], leaf.text)
+    return _Value(line[leaf.start : leaf.end])
 
 
-def _kept(value: _Value, rule: FieldRule) -> _Value | None:
+def _kept(value: _Value, rule: FieldRule, can_be_cut: bool) -> _Value | None:
     """The part of the value that fits into each term; None if nothing of it can."""
     while True:
         rooms = (term.room(value.bytes, value.text) for term in rule.terms)
         room = next((room for room in rooms if room is not None), None)
         if room is None:
             return value
-        if room < 0 or not value.is_string:
+        if room < 0 or not can_be_cut:
             return None
-        value = _Value(prefix_of(value.content, room))
+        content, size = prefix_of(value.content, room)
+        value = _Value(content, size=size)
 
 
 def _reason(path: str, value: _Value, kept: _Value | None) -> str:

@@ -39,6 +39,7 @@ from ingest.parser import RouteDocument
 from ingest.pipeline import Pipeline
 from ingest.protocol import IngestProtocol
 from ingest.router import build_router
+from ingest.rule_book import build_rules
 from ingest.scoreboard import Scoreboard
 from ingest.short_id import short_id
 
@@ -85,6 +86,7 @@ class Worker:
         self._should_drain = asyncio.Event()
 
     def _pipeline(self, orders: Orders) -> Pipeline:
+        rules = build_rules(orders.settings)
         router = build_router(orders.settings)
 
         def route_request(head: Head) -> RouteDocument:
@@ -92,7 +94,7 @@ class Worker:
 
         return Pipeline(
             route_request=route_request,
-            amend=Amendment(orders.settings.max_document_bytes),
+            amendment=Amendment(orders.settings.max_document_bytes, rules.rules_for),
             batcher=self._batcher,
             backpressure=self._backpressure,
             scoreboard=self._scoreboard,

@@ -1,0 +1,49 @@
+"""The unit that is batched, sent and settled: encoded documents of one window of a body."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ingest.model import Receipt
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Encoded bulk NDJSON: `count` documents, two lines each, in `bulk`.
+
+    `positions` are their places in the request's body; `originals` holds what the producer sent,
+    by index, of the few that were trimmed. What is left of a chunk after a partial failure is a
+    new Chunk.
+    """
+
+    bulk: bytes
+    count: int
+    receipt: Receipt
+    positions: Sequence[int]
+    attempts: int = 0
+    originals: Mapping[int, bytes] = field(default_factory=dict)
+
+
+def pairs(bulk: bytes) -> list[bytes]:
+    """Bulk NDJSON as one piece a document: its action line and source line together."""
+    lines = bulk.split(b"\n")
+    return [b"%b\n%b\n" % pair for pair in zip(lines[0::2], lines[1::2], strict=False)]
+
+
+def part(chunk: Chunk, indices: Sequence[int], attempts: int) -> Chunk:
+    """A chunk of only these documents of `chunk`, in order."""
+    documents = pairs(chunk.bulk)
+    return Chunk(
+        b"".join(documents[i] for i in indices),
+        len(indices),
+        chunk.receipt,
+        [chunk.positions[i] for i in indices],
+        attempts,
+        {new: chunk.originals[old] for new, old in enumerate(indices) if old in chunk.originals},
+    )
+
+
+def halve(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    """A chunk of at least two documents as two."""
+    middle = chunk.count // 2
+    first, second = range(middle), range(middle, chunk.count)
+    return part(chunk, first, chunk.attempts), part(chunk, second, chunk.attempts)
