@@ -14,7 +14,8 @@ import orjson
 from ingest.config import Settings
 from ingest.errors import ConfigError, RequestError
 from ingest.model import Target
-from ingest.router import Explanation, Router, build_router, explain
+from ingest.router.router import Explanation, Router, explain
+from ingest.rules import compile_rules
 
 _MISSING = "–"
 
@@ -32,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, options: dict[str, Any], documents: TextIO) -> int:
     """Exit code 0 if the configuration is good and every document can go."""
-    router = build_router(settings)
+    router, _ = compile_rules(settings)
     request = {
         "path": "/ingest" + (f"/{options['route']}" if options["route"] else ""),
         "route_name": options["route"],

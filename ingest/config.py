@@ -30,7 +30,7 @@ from pydantic_settings import (
 
 from ingest.errors import ConfigError
 from ingest.field_rules import Oversize
-from ingest.routes import Route, check_routes, key_of
+from ingest.router.routes import Route, check_routes, key_of
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 CLUSTER_BODY_BYTES_MAX = 100 * MiB  # Elasticsearch's http.max_content_length by default

@@ -38,8 +38,7 @@ from ingest.outcomes import Outcomes
 from ingest.parser import RouteDocument
 from ingest.pipeline import Pipeline
 from ingest.protocol import IngestProtocol
-from ingest.router import build_router
-from ingest.rule_book import build_rules
+from ingest.rules import compile_rules
 from ingest.scoreboard import Scoreboard
 from ingest.short_id import short_id
 
@@ -86,15 +85,14 @@ class Worker:
         self._should_drain = asyncio.Event()
 
     def _pipeline(self, orders: Orders) -> Pipeline:
-        rules = build_rules(orders.settings)
-        router = build_router(orders.settings)
+        router, fields = compile_rules(orders.settings)
 
         def route_request(head: Head) -> RouteDocument:
             return router.for_request(head.path, head.route_name, head.query, head.headers)
 
         return Pipeline(
             route_request=route_request,
-            amendment=Amendment(orders.settings.max_document_bytes, rules.rules_for),
+            amendment=Amendment(orders.settings.max_document_bytes, fields.rules_for),
             batcher=self._batcher,
             backpressure=self._backpressure,
             scoreboard=self._scoreboard,

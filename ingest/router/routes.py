@@ -29,8 +29,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ingest.errors import ConfigError
 from ingest.model import Action
-from ingest.names import find_fault, is_data_stream_name
-from ingest.templates import default_fault, read_template, sample_of
+from ingest.router.names import find_fault, is_data_stream_name
+from ingest.router.templates import default_fault, read_template, sample_of
 
 Scalar: TypeAlias = str | int | bool
 IdSource: TypeAlias = Literal["assigned", "hash", "elasticsearch"]

@@ -16,9 +16,9 @@ import orjson
 
 from ingest.errors import DocumentRefused
 from ingest.model import IdMode, Target
-from ingest.names import clean_name_of, find_fault_of, is_data_stream_name
-from ingest.routes import FieldReference, Route
-from ingest.templates import Placeholder, read_template
+from ingest.router.names import clean_name_of, find_fault_of, is_data_stream_name
+from ingest.router.routes import FieldReference, Route
+from ingest.router.templates import Placeholder, read_template
 
 InvalidNames: TypeAlias = Literal["clean", "reject"]
 
@@ -49,7 +49,13 @@ class Targets:
     """
 
     def __init__(
-        self, route: Route, rule: str, invalid_names: InvalidNames, *, strings_only: bool = False
+        self,
+        route: Route,
+        rule: str,
+        invalid_names: InvalidNames,
+        trims_short_lines: Callable[[str], bool],
+        *,
+        strings_only: bool = False,
     ):
         self.known: dict[Any, Target] = {}
         self.template = read_template(route.target or "")
@@ -57,6 +63,7 @@ class Targets:
         self._route = route
         self._rule = rule
         self._invalid_names = invalid_names
+        self._trims_short_lines = trims_short_lines
         self._types = (str,) if strings_only else (str, int)
 
     def make(self, *values: Any) -> Target:
@@ -126,6 +133,7 @@ class Targets:
             id_mode=_id_mode(route),
             head=_head(route, name, texts[-1] if route.shard_routing else None),
             adds_timestamp=route.timestamp == "add" or (route.timestamp is None and names_a_stream),
+            trims_short_lines=self._trims_short_lines(name),
         )
 
     def _name(self, texts: Sequence[str]) -> str:

@@ -14,20 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ingest.compiled_routes import (
+from ingest.errors import NotFound, RequestError
+from ingest.model import Target
+from ingest.router.compiled_routes import (
     CompiledRoutes,
     RouteDocument,
     compile_condition,
     compile_routes,
 )
-from ingest.config import Settings
-from ingest.errors import NotFound, RequestError
-from ingest.model import Target
-from ingest.names import find_fault
-from ingest.routes import DEFAULT_ROUTE, Route, check_routes
-from ingest.targets import InvalidNames, RoutingError, Targets
+from ingest.router.names import find_fault
+from ingest.router.routes import DEFAULT_ROUTE, Route, check_routes
+from ingest.router.targets import InvalidNames, RoutingError, Targets
 
-__all__ = ["Explanation", "RouteDocument", "Router", "RoutingError", "build_router", "explain"]
+__all__ = ["Explanation", "RouteDocument", "Router", "RoutingError", "explain"]
 
 CLIENT_ROUTE = Route(target="{query:index}")
 _NOTHING: Mapping[str, str] = {}
@@ -38,7 +37,9 @@ AskedRule: TypeAlias = tuple[str, Sequence[tuple[str, bool]]]
 class Router:
     """The compiled rules. Raises ConfigError where a rule can't be reached.
 
-    `now` gives seconds since 1970: the receive time, for names with dates that documents lack.
+    `trims_short_lines` tells of a target's name whether even a short line may hold an oversized
+    field; `now` gives seconds since 1970: the receive time, for names with dates that documents
+    lack.
     """
 
     def __init__(
@@ -47,17 +48,22 @@ class Router:
         *,
         client_index: bool = True,
         invalid_names: InvalidNames = "clean",
+        trims_short_lines: Callable[[str], bool] = lambda name: False,
         now: Callable[[], float] = time.time,
     ):
         check_routes(routes)
         self.rules = [(route.name or f"routes[{i}]", route) for i, route in enumerate(routes)]
         self._client_index = client_index
-        self._client_targets = Targets(CLIENT_ROUTE, "?index=", "reject")
+        self._client_targets = Targets(CLIENT_ROUTE, "?index=", "reject", trims_short_lines)
         self.rules_by_conditions = [rule for rule in self.rules if rule[1].when != "named"]
-        self._rules = compile_routes(self.rules_by_conditions, invalid_names, now)
+        self._rules = compile_routes(
+            self.rules_by_conditions, invalid_names, trims_short_lines, now
+        )
         self._plain = None if self._rules.asks_request else self._rules.bind("", {}, {})
         self._named = {
-            label: compile_routes([(label, _without_conditions(route))], invalid_names, now)
+            label: compile_routes(
+                [(label, _without_conditions(route))], invalid_names, trims_short_lines, now
+            )
             for label, route in self.rules
             if route.name is not None
         }
@@ -168,12 +174,3 @@ def _explanation(
 
 def _without_conditions(route: Route) -> Route:
     return route.model_copy(update={"when": ()})
-
-
-def build_router(settings: Settings) -> Router:
-    """The router of a service with these settings. Raises ConfigError."""
-    return Router(
-        settings.routes,
-        client_index=settings.client_index,
-        invalid_names=settings.invalid_names,
-    )

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ingest.names import find_fault, is_data_stream_name
+from ingest.router.names import find_fault, is_data_stream_name
 
 _IN_BRACES = re.compile(r"(\{[^{}]*\})")
 _PLACEHOLDER = re.compile(

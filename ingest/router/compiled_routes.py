@@ -32,9 +32,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ingest.model import Target
-from ingest.routes import DEFAULT_ROUTE, Condition, FieldReference, Route
-from ingest.targets import InvalidNames, RoutingError, Targets, UtcDates
-from ingest.templates import Placeholder
+from ingest.router.routes import DEFAULT_ROUTE, Condition, FieldReference, Route
+from ingest.router.targets import InvalidNames, RoutingError, Targets, UtcDates
+from ingest.router.templates import Placeholder
 
 RouteDocument: TypeAlias = Callable[[dict[str, Any], bytes], Target]
 HoldsFor: TypeAlias = Callable[[dict[str, Any], bytes], bool]
@@ -60,17 +60,21 @@ class CompiledRoutes:
 
 
 def compile_routes(
-    rules: Sequence[tuple[str, Route]], invalid_names: InvalidNames, now: Callable[[], float]
+    rules: Sequence[tuple[str, Route]],
+    invalid_names: InvalidNames,
+    trims_short_lines: Callable[[str], bool],
+    now: Callable[[], float],
 ) -> CompiledRoutes:
     """One function for these labelled rules, in order, and the default behind them."""
     source = _Source()
     for label, route in rules:
         tests = [source.test(condition) for condition in route.conditions]
         with source.block_if(" and ".join(tests)):
-            _write_end(source, route, Targets(route, label, invalid_names), label, now)
+            targets = Targets(route, label, invalid_names, trims_short_lines)
+            _write_end(source, route, targets, label, now)
         if not tests:
             return CompiledRoutes(source.compile(), source.asks_request)
-    targets = Targets(DEFAULT_ROUTE, "default", invalid_names, strings_only=True)
+    targets = Targets(DEFAULT_ROUTE, "default", invalid_names, trims_short_lines, strings_only=True)
     keys = [source.constant("name", key) for key in _DATA_STREAM_KEYS]
     with source.block_if(" or ".join(f"{key} in document" for key in keys)):
         _write_target(source, DEFAULT_ROUTE, targets, now)
