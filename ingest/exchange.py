@@ -12,7 +12,7 @@ from ingest.listener import Listener
 class Exchange:
     """Reads one body and knows how to answer. Owns a buffer from `try_start` to `end_body`."""
 
-    def __init__(self, listener: Listener, head: Head, raw_head: bytes):
+    def __init__(self, listener: Listener, head: Head):
         self.head = head
         self.started = listener.clock()
         self.received_bytes = 0
@@ -31,10 +31,7 @@ class Exchange:
         self.intake = self._pipeline.open(self.head)
         buffer_bytes = self._settings.buffer_bytes
         length = self.head.content_length or 0
-        if length > self._settings.max_body_bytes:
-            raise BodyTooLarge(
-                f"{length} bytes are more than max_body_bytes ({self._settings.max_body_bytes})"
-            )
+        self._check_length(length)
         if self.head.media == "json" and not self.head.encoding and length >= buffer_bytes:
             raise BodyTooLarge(
                 f"an application/json body of {length} bytes is not smaller than a buffer "
@@ -117,20 +114,27 @@ class Exchange:
         self._left -= count
         self._body.advance(count)
 
-    def take(self, received: bytes) -> bytes:
-        """Take what belongs to this body from bytes that landed elsewhere; gives the rest."""
+    def share_of(self, received: bytes) -> tuple[list[bytes], bytes]:
+        """What belongs to this body of bytes that landed elsewhere, and what comes after it."""
+        if self._framing is not None:
+            return self._framing.feed(received)
+        assert self._left is not None
+        mine, rest = received[: self._left], received[self._left :]
+        self._left -= len(mine)
+        return [mine], rest
+
+    def take(self, pieces: list[bytes]) -> None:
+        """Read this body's share. Raises RequestError."""
         assert self._body is not None
-        if self._framing is None:
-            assert self._left is not None
-            mine, rest = received[: self._left], received[self._left :]
-            self._left -= len(mine)
-            pieces = [mine]
-        else:
-            pieces, rest = self._framing.feed(received), b""
         for piece in pieces:
             self.received_bytes += len(piece)
+            self._check_length(self.received_bytes)
             self._body.feed(piece)
-        return rest
+
+    def _check_length(self, length: int) -> None:
+        limit = self._settings.max_body_bytes
+        if length > limit:
+            raise BodyTooLarge(f"{length} bytes are more than max_body_bytes ({limit})")
 
     def pump(self) -> None:
         """Go on with bytes that were taken before and had no room."""

@@ -4,8 +4,10 @@ Producers repeat themselves: a head that was seen before costs one look into a b
 """
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
@@ -21,6 +23,8 @@ _NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl"}
 _ACKS = get_args(Ack)
 _KNOWN_HEADS_MAX = 512  # with the next one, at most 1 MiB
 _KNOWN_HEAD_BYTES_MAX = 2048
+_CHUNK_LINE_BYTES_MAX = 4096
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?")
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -30,6 +34,7 @@ class Head:
     `error` refuses the request; it is kept here so that framing is known all the same.
     """
 
+    method: str
     path: str
     route_name: str | None
     query: Mapping[str, str]
@@ -41,6 +46,12 @@ class Head:
     encoding: str
     ack: Ack | None
     error: RequestError | None
+
+    @property
+    def is_hot(self) -> bool:
+        """Whether it is a POST of documents, however its target is spelled."""
+        is_ingest = self.path == "/ingest" or self.path.startswith("/ingest/")
+        return self.method == "POST" and is_ingest
 
 
 class HeadReader:
@@ -63,32 +74,62 @@ class HeadReader:
 
 
 class ChunkedFraming:
-    """Takes `Transfer-Encoding: chunked` apart; `feed` gives the pieces of the body.
+    """Takes `Transfer-Encoding: chunked` apart (RFC 9112, section 7.1), as strictly as llhttp.
 
-    The parser gets a head of our own: one with `Upgrade` would have it read no body at all.
+    By hand, because httptools does not tell where a body ends, and another request may follow.
     """
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
         self.is_complete = False
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+        self._next = _Next.SIZE
+        self._left = 0  # of the present chunk
+        self._line = b""  # the start of a line whose end has not arrived
 
-    def feed(self, received: bytes) -> list[bytes]:
-        """Raises MalformedRequest where the framing is broken."""
-        self._pieces = []
-        try:
-            self._parser.feed_data(received)
-        except httptools.HttpParserError as error:
-            raise MalformedRequest(f"the chunked framing is broken: {error}") from error
-        return self._pieces
+    def feed(self, received: bytes) -> tuple[list[bytes], bytes]:
+        """The pieces of the body, and what comes after its end. Raises MalformedRequest."""
+        content, at = self._line + received, 0
+        self._line = b""
+        pieces = []
+        while at < len(content) and not self.is_complete:
+            if self._left:
+                pieces.append(piece := content[at : at + self._left])
+                self._left -= len(piece)
+                at += len(piece)
+                continue
+            end = content.find(b"\r\n", at, at + _CHUNK_LINE_BYTES_MAX)
+            if end < 0:
+                self._keep_line(content[at:])
+                return pieces, b""
+            self._take_line(content[at:end])
+            at = end + 2
+        return pieces, content[at:]
 
-    def on_body(self, piece: bytes) -> None:
-        if not self.is_complete:
-            self._pieces.append(piece)
+    def _keep_line(self, line: bytes) -> None:
+        if len(line) >= _CHUNK_LINE_BYTES_MAX or (self._next is _Next.END and line != b"\r"):
+            raise MalformedRequest("the chunked framing is broken: a line has no end")
+        self._line = line
 
-    def on_message_complete(self) -> None:
-        self.is_complete = True
+    def _take_line(self, line: bytes) -> None:
+        if self._next is _Next.SIZE:
+            found = _CHUNK_SIZE.fullmatch(line)
+            if found is None:
+                raise MalformedRequest("the chunked framing is broken: no size of a chunk")
+            self._left = int(found.group(1), 16)
+            self._next = _Next.END if self._left else _Next.TRAILER
+        elif self._next is _Next.TRAILER:
+            self.is_complete = not line
+        elif line:
+            raise MalformedRequest("the chunked framing is broken: a chunk is longer than it says")
+        else:
+            self._next = _Next.SIZE
+
+
+class _Next(Enum):
+    """What the next line of a chunked body is."""
+
+    SIZE = auto()
+    END = auto()  # of a chunk's bytes
+    TRAILER = auto()
 
 
 class _Callbacks:
@@ -126,6 +167,7 @@ def _read(raw: bytes) -> Head:
         )
     route_name, media, encoding, ack, refusal = _understand(path, query, headers)
     return Head(
+        method=parser.get_method().decode("latin-1"),
         path=path,
         route_name=route_name,
         query=query,

@@ -84,8 +84,7 @@ class IngestProtocol(asyncio.BufferedProtocol):
         self._listener.enter(self)
         self._deadline = self._listener.clock() + self._settings.keep_alive_s
         if is_full:
-            self._write(503, error_answer(Unavailable("too many connections")), keep_alive=False)
-            self._linger()
+            self._refuse_connection(Unavailable("too many connections (max_connections)"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._state is State.BODY and self._exchange is not None and self._exchange.is_direct:
@@ -103,7 +102,8 @@ class IngestProtocol(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         if self._state is State.STARLETTE:
             self._starlette.eof_received()
-        return self._state is State.ANSWER  # the sender is done, and waits to hear
+        # A sender that is done may still want to hear.
+        return self._state in (State.WAIT, State.ANSWER, State.STARLETTE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
@@ -175,17 +175,16 @@ class IngestProtocol(asyncio.BufferedProtocol):
                 raise HeadTooLarge(f"the head is larger than {HEAD_BYTES_MAX} bytes")
             head = self._listener.heads.read(raw)
         except RequestError as error:
-            self._write(error.status, error_answer(error), keep_alive=False)
-            self._linger()
+            self._refuse_connection(error)
             return b""
-        if not _is_hot(raw):
+        if not head.is_hot:
             self._state = State.STARLETTE
             return self._starlette.begin(head, raw, received)
-        return self._begin(head, raw, received)
+        return self._begin(head, received)
 
-    def _begin(self, head: Head, raw: bytes, received: bytes) -> bytes:
+    def _begin(self, head: Head, received: bytes) -> bytes:
         """Start an exchange; gives what is left to look at."""
-        exchange = self._exchange = Exchange(self._listener, head, raw)
+        exchange = self._exchange = Exchange(self._listener, head)
         try:
             exchange.open()
             if exchange.try_take_whole(received):
@@ -217,10 +216,15 @@ class IngestProtocol(asyncio.BufferedProtocol):
     def _take_body(self, received: bytes) -> bytes:
         exchange = self._exchange
         assert exchange is not None
-        rest = self._step(exchange.take, received)
+        try:
+            pieces, self._held = exchange.share_of(received)
+            exchange.take(pieces)
+        except RequestError as error:
+            self._refuse(error)
+        rest, self._held = self._held, b""
         if self._state is State.BODY:
             self._after_body_bytes()
-        return rest or b""
+        return rest
 
     def _step(self, take: Callable[..., Any], *arguments: Any) -> Any:
         """One step of a body; a RequestError in it refuses the request."""
@@ -326,6 +330,14 @@ class IngestProtocol(asyncio.BufferedProtocol):
             http_answer(status, body, headers, keep_alive=keep_alive, retry_after_s=retry_after_s)
         )
 
+    def _refuse_connection(self, error: RequestError) -> None:
+        """Answer where no request is being read, and end the connection."""
+        retry_after_s = error.retry_after_s
+        self._write(
+            error.status, error_answer(error), keep_alive=False, retry_after_s=retry_after_s
+        )
+        self._linger()
+
     def _become_idle(self) -> None:
         self._state = State.HEAD
         self._deadline = self._listener.clock() + self._settings.keep_alive_s
@@ -360,9 +372,7 @@ class IngestProtocol(asyncio.BufferedProtocol):
         elif self._state is State.LINGER:
             self._transport.abort()
         elif self._held:
-            error = SlowSender("the head of the request did not arrive")
-            self._write(408, error_answer(error), keep_alive=False)
-            self._linger()
+            self._refuse_connection(SlowSender("the head of the request did not arrive"))
         else:
             self._transport.close()
 
@@ -409,7 +419,3 @@ class IngestProtocol(asyncio.BufferedProtocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-
-def _is_hot(raw_head: bytes) -> bool:
-    return raw_head.startswith(b"POST /ingest") and raw_head[12:13] in b" ?/"

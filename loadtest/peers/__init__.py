@@ -1,0 +1,1 @@
+"""What a service is compared with: programs that do the same job in another way."""

@@ -1,0 +1,114 @@
+"""The same load through this service and through another, in one run: how much CPU each takes.
+
+The runs alternate on the same cores (`profiling.bench --peer`), so that a busy machine is busy for
+both; medians. What counts is the ratio of CPU a document: the whole process family of both, the
+supervisor of ours included.
+
+    python -m profiling.compare                      with a script of Starlette and async_bulk
+    python -m profiling.compare --peer 'other=path/to/other --port {port} --to {elasticsearch}'
+
+CPU is counted until every document is in the sink, whatever the ack level. The peer answers then,
+as our `indexed`; with one document a body and few connections that level measures how long a batch
+waits for others (`flush_interval_s`), so the default here is another one.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadtest.peers.starlette_async_bulk import HTTP_CLIENT
+from profiling.rows import Row
+
+OURS = "ingest"
+PEER = (
+    f"async_bulk ({HTTP_CLIENT.__name__})={shlex.quote(sys.executable)} "
+    "-m loadtest.peers.starlette_async_bulk "
+    "--elasticsearch {elasticsearch} --host {host} --port {port}"
+)
+
+
+def markdown(rows: Sequence[Row], machine: str, ack: str) -> str:
+    """A table of ours against each peer, by documents a body; medians of all loads."""
+    lines = [
+        f"Machine: {machine}; one core for the service; ack={ack}.",
+        "",
+        "| documents a body | service | µs CPU/document | ratio | documents/s | p99 ms | peak MB |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for size in dict.fromkeys(row.size for row in rows):
+        ours = _median(rows, OURS, size, "total_us")
+        for name in dict.fromkeys(row.name for row in rows):
+            cpu_us = _median(rows, name, size, "total_us")
+            ratio = f"{cpu_us / ours:.1f} ×" if ours else "–"
+            rate, p99, peak = (
+                _median(rows, name, size, figure)
+                for figure in ("documents_per_s", "p99_ms", "peak_mb")
+            )
+            lines.append(
+                f"| {size:,} | {name} | {cpu_us:.1f} | {ratio} | {rate:,.0f} | {p99:.1f} "
+                f"| {peak:.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def _median(rows: Sequence[Row], name: str, size: int, figure: str) -> float:
+    return statistics.median(
+        _figure(row, figure) for row in rows if (row.name, row.size) == (name, size)
+    )
+
+
+def _figure(row: Row, figure: str) -> float:
+    if figure == "total_us":
+        return row.cpu_us + row.supervisor_us
+    return float(getattr(row, figure))
+
+
+def main() -> int:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="compare-") as name:
+        file = Path(name) / "rows.json"
+        code = subprocess.run(_bench_command(arguments, file), check=False).returncode
+        if not file.exists():
+            return code
+        measured = json.loads(file.read_bytes())
+    rows = [Row(**row) for row in measured["rows"]]
+    table = markdown(rows, measured["machine"], measured["ack"])
+    print(f"\n{table}")
+    if arguments.markdown:
+        arguments.markdown.write_text(table + "\n")
+    return code
+
+
+def _bench_command(arguments: argparse.Namespace, file: Path) -> list[str]:
+    peers = arguments.peer or [PEER]
+    options = f"--seconds {arguments.seconds} --repeat {arguments.repeat} --ack {arguments.ack}"
+    options += f" --sizes {arguments.sizes} --connections {arguments.connections}"
+    command = [sys.executable, "-m", "profiling.bench", *options.split(), "--json", str(file)]
+    return command + [f"--peer={peer}" for peer in peers]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m profiling.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--seconds", type=float, default=5.0, help="each load")
+    add("--repeat", type=int, default=3, metavar="N", help="fresh services, each with all sizes")
+    add("--sizes", default="1000,100,1", metavar="N,N", help="documents a body")
+    add("--ack", choices=("memory", "durable", "indexed"), default="memory", help="of ours")
+    add("--connections", type=int, default=16, metavar="N")
+    add("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    add("--markdown", type=Path, metavar="FILE", help="write the table")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

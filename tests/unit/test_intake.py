@@ -1,0 +1,89 @@
+"""An intake tells once, when all of its documents have their outcome."""
+
+from typing import Any
+
+import pytest
+
+from ingest.answers import ITEMS_MAX
+from ingest.intake import Intake
+from ingest.model import Ack, Rejection, Target
+
+
+def route(document: dict[str, Any], line: bytes) -> Target:
+    raise AssertionError("nothing is routed here")
+
+
+def intake_of(in_memory: int, ack: Ack = "indexed", *, is_read: bool = True) -> Intake:
+    intake = Intake(ack, route)
+    intake.received = intake.in_memory = in_memory
+    intake.is_read = is_read
+    return intake
+
+
+def rejections(count: int) -> list[Rejection]:
+    return [Rejection(n, "t", "r") for n in range(count)]
+
+
+def test_it_tells_once_when_the_last_document_is_settled() -> None:
+    intake, told = intake_of(3), list[int]()
+    intake.when_settled(lambda: told.append(intake.in_memory))
+    intake.settle(2)
+    assert told == []
+    intake.settle(1)
+    assert told == [0]
+    intake.settle(0)
+    assert told == [0]
+
+
+def test_it_tells_at_once_where_all_is_settled_already() -> None:
+    told: list[bool] = []
+    intake_of(0).when_settled(lambda: told.append(True))
+    assert told == [True]
+
+
+def test_it_does_not_tell_before_the_body_is_read() -> None:
+    intake, told = intake_of(1, is_read=False), list[bool]()
+    intake.when_settled(lambda: told.append(True))
+    intake.settle(1)
+    assert told == []
+
+
+def test_nobody_is_told_who_has_stopped_waiting() -> None:
+    intake, told = intake_of(1), list[bool]()
+    intake.when_settled(lambda: told.append(True))
+    intake.when_settled(None)
+    intake.settle(1)
+    assert told == []
+
+
+def test_a_dead_letter_is_settled_and_told() -> None:
+    intake, told = intake_of(2), list[list[int]]()
+    intake.when_settled(lambda: told.append([each.position for each in intake.failures]))
+    intake.settle(1)
+    intake.fail(Rejection(1, "t", "r"))
+    assert told == [[1]]
+    assert intake.accepted == 2
+
+
+@pytest.mark.parametrize("ack", ["memory", "durable"])
+def test_dead_letters_after_the_answer_are_not_gathered(ack: Ack) -> None:
+    intake = intake_of(1, ack)
+    intake.fail(Rejection(0, "t", "r"))
+    assert (intake.failures, intake.in_memory) == ([], 0)
+
+
+def test_refused_documents_are_not_accepted() -> None:
+    intake = intake_of(5)
+    intake.reject(rejections(2))
+    assert (intake.accepted, intake.rejected) == (3, 2)
+
+
+def test_what_is_gathered_is_bounded_by_what_can_be_listed() -> None:
+    intake = intake_of(10 * ITEMS_MAX)
+    for _ in range(3):
+        intake.reject(rejections(ITEMS_MAX))
+    for rejection in rejections(ITEMS_MAX):
+        intake.fail(rejection)
+    assert len(intake.failures) == ITEMS_MAX + 1
+    assert intake.rejected == 3 * ITEMS_MAX
+    assert intake.in_memory == 9 * ITEMS_MAX

@@ -1,0 +1,175 @@
+"""Settling: the ledger, the receipt, the pending bytes and the dead letters, each once."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest import metrics
+from ingest.bulk_response import Fate, Item
+from ingest.chunk import Chunk
+from tests.delivery_rig import (
+    CountingReceipt,
+    Delivery,
+    answer_of,
+    chunk_of,
+    ids_in,
+    open_scoreboard,
+)
+
+
+@pytest.fixture
+def delivery(tmp_path: Path) -> Iterator[Delivery]:
+    with open_scoreboard() as board:
+        yield Delivery(board, tmp_path, lambda ids: answer_of([]))
+
+
+def item(index: int, fate: Fate, status: int = 400, type: str = "t") -> Item:
+    return Item(index, status, fate, {"type": type, "reason": "r"})
+
+
+def settle(delivery: Delivery, batch: list[Chunk], *items: Item) -> list[Chunk]:
+    delivery.take(*batch)
+    again = asyncio.run(delivery.outcomes.settle(batch, items))
+    delivery.check()
+    return again
+
+
+def test_flawless_chunks_are_indexed_and_free_their_bytes(delivery: Delivery) -> None:
+    receipts = CountingReceipt(2), CountingReceipt(1)
+    chunks = [chunk_of([0, 1], receipts[0]), chunk_of([2], receipts[1])]
+    delivery.take(*chunks)
+    delivery.outcomes.indexed(chunks)
+    assert delivery.ledger.is_balanced
+    assert delivery.ledger.indexed == 3
+    assert delivery.room.pending_bytes == 0
+    assert all(receipt.is_settled for receipt in receipts)
+
+
+def test_items_are_shared_out_to_their_chunks(delivery: Delivery) -> None:
+    receipts = [CountingReceipt(count) for count in (2, 1, 3)]
+    batch = [
+        chunk_of(ids, receipt)
+        for ids, receipt in zip(([10, 11], [20], [30, 31, 32]), receipts, strict=True)
+    ]
+    again = settle(
+        delivery,
+        batch,
+        item(1, "dead_letter"),
+        item(3, "again"),
+        item(4, "dead_letter"),
+        item(5, "again"),
+    )
+    assert [(ids_in(chunk.bulk), list(chunk.positions)) for chunk in again] == [
+        ([30, 32], [30, 32])
+    ]
+    assert again[0].receipt is receipts[2]
+    assert [[each.position for each in r.failures] for r in receipts] == [[11], [], [31]]
+    assert [receipt.settled for receipt in receipts] == [2, 1, 1]
+    assert delivery.room.pending_bytes == len(again[0].bulk)
+    assert delivery.ledger.in_memory == 2
+
+
+def test_what_goes_again_counts_its_attempts(delivery: Delivery) -> None:
+    [once] = settle(delivery, [chunk_of([0, 1])], item(1, "again"))
+    [twice] = asyncio.run(delivery.outcomes.settle([once], [item(0, "again")]))
+    assert (once.attempts, twice.attempts) == (1, 2)
+    asyncio.run(delivery.outcomes.settle([twice], [item(0, "dead_letter")]))
+    assert [letter["attempts"] for letter in delivery.letters()] == [3]
+
+
+def test_a_trimmed_document_is_a_dead_letter_as_it_was_sent(delivery: Delivery) -> None:
+    chunk = chunk_of([0, 1, 2])
+    chunk.originals = {2: b'{"n": "two, untrimmed"}\r\n'}
+    [rest] = settle(delivery, [chunk], item(0, "dead_letter"), item(2, "again"))
+    asyncio.run(delivery.outcomes.settle([rest], [item(0, "dead_letter")]))
+    assert [each["document"] for each in delivery.letters()] == [{"n": 0}, {"n": "two, untrimmed"}]
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        pytest.param("duplicate", (1, 1, 0), id="duplicate"),
+        pytest.param("failure_store", (2, 0, 0), id="failure store"),
+        pytest.param("dead_letter", (1, 0, 1), id="dead letter"),
+    ],
+)
+def test_each_fate_counts_under_its_name(
+    delivery: Delivery, fate: Fate, expected: tuple[int, int, int]
+) -> None:
+    assert settle(delivery, [chunk_of([0, 1])], item(0, fate)) == []
+    ledger = delivery.ledger
+    assert (ledger.indexed, ledger.duplicate, ledger.dead_letter) == expected
+
+
+def test_dead_letters_are_counted_by_type(delivery: Delivery) -> None:
+    items = [item(0, "dead_letter", type="a"), item(1, "dead_letter", type="b")]
+    items.append(Item(2, 413, "dead_letter", {}))
+    settle(delivery, [chunk_of([0, 1, 2])], *items)
+    counted = delivery.board.read(metrics.DEAD_LETTERS)
+    assert counted == {"a": [1], "b": [1], "unknown": [1]}
+
+
+def test_a_receipt_is_told_in_the_turn_in_which_the_ledger_changes(delivery: Delivery) -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Receipt(CountingReceipt):
+        def settle(self, count: int) -> None:
+            super().settle(count)
+            seen.append((self.settled, delivery.ledger.in_memory))
+
+    settle(delivery, [chunk_of([0, 1, 2], Receipt(3))], item(2, "dead_letter"))
+    assert seen == [(2, 0), (3, 0)]
+
+
+@pytest.mark.parametrize("acked", [True, False])
+def test_documents_leave_memory_under_the_label_they_are_there(
+    delivery: Delivery, acked: bool
+) -> None:
+    receipt = CountingReceipt(3, acked=acked)
+    chunk = chunk_of([0, 1, 2], receipt)
+    delivery.take(chunk)
+    if acked:
+        ledger = delivery.board.ledger
+        ledger.in_memory_acked, ledger.in_memory_unacked = 3, 0
+    asyncio.run(delivery.outcomes.settle([chunk], [item(1, "again")]))
+    ledger = delivery.ledger
+    assert (ledger.in_memory_acked, ledger.in_memory_unacked) == ((1, 0) if acked else (0, 1))
+
+
+@pytest.mark.parametrize("indices", [[0], [0, 1], [0, 2]])
+def test_unwritten_dead_letters_go_again_and_the_others_are_settled(
+    delivery: Delivery, tmp_path: Path, indices: list[int]
+) -> None:
+    (tmp_path / "dead-letters").write_text("in the way")
+    receipt = CountingReceipt(3)
+    [rest] = settle(
+        delivery, [chunk_of([0, 1, 2], receipt)], *[item(i, "dead_letter") for i in indices]
+    )
+    assert ids_in(rest.bulk) == indices
+    assert receipt.failures == []
+    assert receipt.settled == 3 - len(indices)
+    assert delivery.ledger.dead_letter == 0
+
+
+@pytest.fixture
+def settle_at_once(delivery: Delivery) -> Callable[[list[Chunk]], None]:
+    def run(chunks: list[Chunk]) -> None:
+        async def all_at_once() -> None:
+            await asyncio.gather(
+                *(delivery.outcomes.settle([c], [item(0, "dead_letter")]) for c in chunks)
+            )
+
+        asyncio.run(all_at_once())
+
+    return run
+
+
+def test_batches_that_end_together_do_not_mix_their_letters(
+    delivery: Delivery, settle_at_once: Callable[[list[Chunk]], None]
+) -> None:
+    chunks = [chunk_of([n]) for n in range(20)]
+    delivery.take(*chunks)
+    settle_at_once(chunks)
+    assert sorted(each["document"]["n"] for each in delivery.letters()) == list(range(20))
