@@ -94,10 +94,19 @@ class Settings(BaseSettings):
         description="worker processes; default: the number of cores. Each has its own buffers",
     )
     data_dir: Path = Field(
-        Path("data"), description="dead letters, the embedded engine's data, later the spool"
+        Path("data"), description="the spool, dead letters, the embedded engine's data"
+    )
+    spool_quota_bytes: Positive = Field(
+        20 * GiB, description="disk for the spools of all workers; beyond it, durable posts get 429"
+    )
+    spool_free_bytes_min: int = Field(
+        1 * GiB, ge=0, description="what the spools leave free on their file system; 0: nothing"
+    )
+    spool_file_bytes: Positive = Field(
+        64 * MiB, description="size of a spool file; freed when all in it is settled"
     )
     ack: Literal["memory", "durable", "indexed"] = Field(
-        "memory", description="the ack level of requests that name none"
+        "durable", description="the ack level of requests that name none"
     )
     client_index: bool = Field(True, description="whether `?index=` may name the target")
     invalid_names: Literal["clean", "reject"] = Field(
@@ -171,6 +180,9 @@ class Settings(BaseSettings):
     drain_s: Seconds = Field(30, description="how long a stop may take to deliver what is held")
     worker_stuck_s: Seconds = Field(
         60, description="a worker without a heartbeat for this long is replaced"
+    )
+    failpoint: str | None = Field(
+        None, description="for tests: a worker kills itself at this step, as `name:passing`"
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

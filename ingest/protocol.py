@@ -113,7 +113,7 @@ class IngestProtocol(asyncio.BufferedProtocol):
         if exchange is not None:
             exchange.end_body()
             if exchange.intake is not None:
-                exchange.intake.when_settled(None)
+                exchange.intake.when_done(None)
             self._count("disconnect", exchange)
         self._starlette.connection_lost(exc)
         self._state = State.LINGER
@@ -269,17 +269,23 @@ class IngestProtocol(asyncio.BufferedProtocol):
         """The body was read: answer now, or when its documents have their outcome."""
         exchange.end_body()
         assert exchange.intake is not None
-        if exchange.intake.ack != "indexed":
-            self._answer(*exchange.answer())
+        if exchange.intake.is_done:
+            self._answer_documents(exchange)
             return
         self._state = State.ANSWER
         self._deadline = self._listener.clock() + self._settings.ack_timeout_s
-        exchange.intake.when_settled(self._on_settled)
+        exchange.intake.when_done(self._on_done)
 
-    def _on_settled(self) -> None:
+    def _on_done(self) -> None:
         if self._exchange is not None:
-            self._answer(*self._exchange.answer())
+            self._answer_documents(self._exchange)
             self._go_on()
+
+    def _answer_documents(self, exchange: Exchange) -> None:
+        try:
+            self._answer(*exchange.answer())
+        except RequestError as error:
+            self._refuse(error)
 
     def _refuse(self, error: RequestError) -> None:
         """Answer with an error. Unless the whole body is here, the connection ends with it."""
