@@ -42,7 +42,8 @@ class Backpressure:
         self.max_pending_bytes = max_pending_bytes
         self.pending_bytes = 0
         self._free = [Buffer(buffer_bytes) for _ in range(buffers)]
-        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self._reading: OrderedDict[Waiter, None] = OrderedDict()  # wait for room, hold a buffer
+        self._waiting: OrderedDict[Waiter, None] = OrderedDict()  # wait for both
         self._call_soon = call_soon
         self._is_waking = False
 
@@ -57,7 +58,7 @@ class Backpressure:
     @property
     def is_contended(self) -> bool:
         """Others wait already: who comes now stands behind them."""
-        return bool(self._waiting)
+        return bool(self._reading or self._waiting)
 
     def try_take_buffer(self) -> Buffer | None:
         return self._free.pop() if self._free else None
@@ -73,23 +74,27 @@ class Backpressure:
         self.pending_bytes -= size_bytes
         self._wake_soon()
 
-    def wait(self, waiter: Waiter) -> None:
-        self._waiting[waiter] = None
+    def wait(self, waiter: Waiter, *, holds_buffer: bool = False) -> None:
+        """Get in line. Who holds a buffer goes first: the others may wait for that very one."""
+        line = self._reading if holds_buffer else self._waiting
+        line[waiter] = None
 
     def leave(self, waiter: Waiter) -> None:
+        self._reading.pop(waiter, None)
         self._waiting.pop(waiter, None)
 
     def _wake_soon(self) -> None:
         """In a turn of its own: who gives room up is in the middle of something else."""
-        if self._waiting and not self._is_waking:
+        if self.is_contended and not self._is_waking:
             self._is_waking = True
             self._call_soon(self._wake)
 
     def _wake(self) -> None:
         self._is_waking = False
-        while self._waiting and self.has_room:
-            waiter, _ = self._waiting.popitem(last=False)
+        while self.is_contended and self.has_room:
+            line = self._reading or self._waiting
+            waiter, _ = line.popitem(last=False)
             if not waiter.on_room():
-                self._waiting[waiter] = None
-                self._waiting.move_to_end(waiter, last=False)
+                line[waiter] = None
+                line.move_to_end(waiter, last=False)
                 return

@@ -97,8 +97,9 @@ class Body:
             if self._filled < len(self._memory):
                 return
             raise BodyTooLarge(
-                f"an application/json body must fit into one buffer of {len(self._memory)} bytes "
-                "(buffer_bytes); send application/x-ndjson, one document a line, of any length"
+                f"an application/json body must be smaller than a buffer ({len(self._memory)} "
+                "bytes, buffer_bytes); send application/x-ndjson, one document a line, of any "
+                "length"
             )
         start = self._skipped()
         end = self._memory.rfind(b"\n", start, self._filled) + 1
@@ -142,7 +143,9 @@ class Body:
         if length == len(self._memory):
             self._sink.refuse_line(
                 DocumentRefused(
-                    "document_too_large", f"the line is longer than a buffer ({length} bytes)"
+                    "document_too_large",
+                    f"the line is longer than a buffer ({length} bytes)",
+                    413,
                 )
             )
             self._is_skipping = True

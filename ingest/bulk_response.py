@@ -41,6 +41,7 @@ def is_flawless(answer: bytes, count: int) -> bool:
     """Whether every one of `count` items was indexed, seen without parsing the answer."""
     return (
         b'"errors":false' in answer[:64]
+        and answer.endswith(b"}")
         and answer.count(b'"status":20') == count
         and b'"failure_store":"used"' not in answer
         and b'"failure_store":"failed"' not in answer
@@ -55,11 +56,11 @@ def read_items(answer: bytes, count: int) -> list[Item]:
             raise UnreadableAnswer(f"{len(items)} items for {count} documents")
         results = [next(iter(item.values())) for item in items]
         return [
-            Item(i, result["status"], fate, result.get("error") or {})
+            Item(i, int(result["status"]), fate, _error_object(result.get("error")))
             for i, result in enumerate(results)
             if (fate := _fate(result)) is not None
         ]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise UnreadableAnswer(f"{type(error).__name__}: {error}") from error
 
 
@@ -78,7 +79,13 @@ def _fate(result: dict[str, Any]) -> Fate | None:
 def read_error(answer: bytes) -> dict[str, Any]:
     """The error object of a request that was refused as a whole, as far as it can be read."""
     try:
-        error = orjson.loads(answer)["error"]
+        return _error_object(orjson.loads(answer)["error"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
+        return {}
+
+
+def _error_object(error: object) -> dict[str, Any]:
+    """Mostly an object already; some answers have a text in its place."""
+    if error is None:
         return {}
     return error if isinstance(error, dict) else {"type": "error", "reason": str(error)}

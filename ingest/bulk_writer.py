@@ -59,6 +59,7 @@ class BulkWriter:
         self._places = asyncio.Semaphore(max_in_flight)
         self._prober = asyncio.Lock()
         self._failures = 0  # whole requests in a row that came back with nothing
+        self._pauses = 0  # since the first of them: those that failed together count as one
         self._in_flight = 0
         self._deliveries: set[asyncio.Task[None]] = set()
 
@@ -116,7 +117,8 @@ class BulkWriter:
                 return await self._request(batch)
             async with self._prober:
                 if self._failures:
-                    await self._sleep(self._backoff.pause_s(self._failures))
+                    self._pauses += 1
+                    await self._sleep(self._backoff.pause_s(self._pauses))
                 return await self._request(batch)
 
     async def _request(self, batch: list[Chunk]) -> Answer | None:
@@ -130,10 +132,11 @@ class BulkWriter:
         finally:
             self._change_in_flight(-1)
             self._scoreboard.observe(metrics.BULK_REQUEST_SECONDS, self._clock() - started)
-        if answer.status in (200, 400, 413):
+        if answer.status == 200:
+            return answer
+        if answer.status in (400, 413):
             self._succeeded()
-            if answer.status != 200:
-                self._scoreboard.add(metrics.BULK_REQUESTS, 1, "refused")
+            self._scoreboard.add(metrics.BULK_REQUESTS, 1, "refused")
             return answer
         kind = read_error(answer.body).get("type", "")
         self._failed(f"status {answer.status} {kind}".strip(), "refused", batch)
@@ -143,6 +146,7 @@ class BulkWriter:
         """Settle what the answer tells; False where it can not be read."""
         count = sum(chunk.count for chunk in batch)
         if is_flawless(answer.body, count):
+            self._succeeded()
             self._scoreboard.add(metrics.BULK_REQUESTS, 1, "indexed")
             self._outcomes.indexed(batch)
             return True
@@ -151,6 +155,7 @@ class BulkWriter:
         except UnreadableAnswer as error:
             self._failed(f"unreadable answer: {error}", "unanswered", batch)
             return False
+        self._succeeded()
         self._scoreboard.add(metrics.BULK_REQUESTS, 1, "partial" if items else "indexed")
         if again := await self._outcomes.settle(batch, items):
             self._start(self._again(again))
@@ -180,7 +185,7 @@ class BulkWriter:
     def _succeeded(self) -> None:
         if self._failures:
             log.info("elasticsearch takes documents again", failed_requests=self._failures)
-        self._failures = 0
+        self._failures = self._pauses = 0
 
     def _change_in_flight(self, change: int) -> None:
         self._in_flight += change

@@ -23,7 +23,7 @@ class Exchange:
         self._body: Body | None = None
         self._left = head.content_length
         self._reserved_bytes = 0
-        self._framing = ChunkedFraming(raw_head) if head.content_length is None else None
+        self._framing = ChunkedFraming() if head.content_length is None else None
 
     # beginning
 
@@ -36,10 +36,10 @@ class Exchange:
             raise BodyTooLarge(
                 f"{length} bytes are more than max_body_bytes ({self._settings.max_body_bytes})"
             )
-        if self.head.media == "json" and not self.head.encoding and length > buffer_bytes:
+        if self.head.media == "json" and not self.head.encoding and length >= buffer_bytes:
             raise BodyTooLarge(
-                f"an application/json body of {length} bytes does not fit into one buffer of "
-                f"{buffer_bytes} bytes (buffer_bytes); send application/x-ndjson, one document "
+                f"an application/json body of {length} bytes is not smaller than a buffer "
+                f"({buffer_bytes} bytes, buffer_bytes); send application/x-ndjson, one document "
                 "a line, of any length"
             )
 

@@ -56,19 +56,23 @@ class HeadReader:
             head = _read(raw)
             if len(self._known) >= _KNOWN_HEADS_MAX:
                 self._known.clear()
-            if len(raw) <= _KNOWN_HEAD_BYTES_MAX:
+            # a kept error would gather the traceback, and so the frames, of each time it is raised
+            if head.error is None and len(raw) <= _KNOWN_HEAD_BYTES_MAX:
                 self._known[raw] = head
         return head
 
 
 class ChunkedFraming:
-    """Takes `Transfer-Encoding: chunked` apart; `feed` gives the pieces of the body."""
+    """Takes `Transfer-Encoding: chunked` apart; `feed` gives the pieces of the body.
 
-    def __init__(self, raw_head: bytes):
+    The parser gets a head of our own: one with `Upgrade` would have it read no body at all.
+    """
+
+    def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self.is_complete = False
         self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(raw_head)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
 
     def feed(self, received: bytes) -> list[bytes]:
         """Raises MalformedRequest where the framing is broken."""
@@ -98,7 +102,9 @@ class _Callbacks:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        """A repeated header counts as one with all its values (RFC 9110, 5.3)."""
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
 
 def _read(raw: bytes) -> Head:
@@ -111,7 +117,7 @@ def _read(raw: bytes) -> Head:
     except httptools.HttpParserError as error:
         raise MalformedRequest(f"not a valid HTTP request: {error}") from error
     headers = found.headers
-    path = unquote(url.path.decode("latin-1"))
+    path = unquote((url.path or b"/").decode("latin-1"))
     query = dict(parse_qsl((url.query or b"").decode("latin-1"), keep_blank_values=True))
     is_chunked = headers.get("transfer-encoding", "").lower() == "chunked"
     if "transfer-encoding" in headers and not is_chunked:

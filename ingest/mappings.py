@@ -241,10 +241,14 @@ def _lines(body: dict[str, Any]) -> list[str]:
         flat = flat_settings(content["settings"])
         content["settings"] = {key: _setting_text(value) for key, value in flat.items()}
     kept = {key: value for key, value in body.items() if value or key not in _EMPTY_BY_DEFAULT}
+    kept = {key: value for key, value in kept.items() if key not in _KEPT_BY_THE_CLUSTER}
     return json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
 
 
 _EMPTY_BY_DEFAULT = ("ignore_missing_component_templates", "composed_of")
+_KEPT_BY_THE_CLUSTER = tuple(  # since 9.2
+    f"{what}_date{unit}" for what in ("created", "modified") for unit in ("", "_millis")
+)
 
 
 def _setting_text(value: Any) -> Any:

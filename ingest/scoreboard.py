@@ -72,6 +72,7 @@ _LEDGER = struct.Struct(f"<{len(fields(Ledger))}Q")
 _HEARTBEAT, _STATE, _GENERATION, _LEDGERS = 0, 1, 2, 3  # in u64
 _METRICS = _LEDGERS + 2 * len(fields(Ledger))
 _NAME_BYTES = 64
+_OTHER = "other"
 
 
 def _layout() -> tuple[dict[str, int], int, dict[str, int], int]:
@@ -135,20 +136,21 @@ class Scoreboard:
     def _learn(self, metric: Metric, value: str) -> int:
         """The slot of a label value; beyond the bound all further values share the last one."""
         if not metric.dynamic:
-            index = metric.values.index(value)
+            slot = _SLOTS[metric.name] + metric.values.index(value)
+            self._known[metric.name, value] = slot
+            return slot
+        name = _label_name(value)
+        if (metric.name, name) in self._known:
+            return self._known[metric.name, name]
+        last = metric.dynamic - 1
+        index = sum(1 for known, _ in self._known if known == metric.name)
+        if name == _OTHER or index >= last:
+            index, name = last, _OTHER
         else:
-            index = sum(1 for name, _ in self._known if name == metric.name)
-            if index >= metric.dynamic - 1:
-                index, name = metric.dynamic - 1, b"other"
-            else:
-                name = value.encode()[:_NAME_BYTES]
-            start = _SLOTS_END * 8 + (_NAMES[metric.name] + index) * _NAME_BYTES
-            self._mmap[start : start + _NAME_BYTES] = name.ljust(_NAME_BYTES, b"\0")
-            if name == b"other":
-                return _SLOTS[metric.name] + index
-        slot = _SLOTS[metric.name] + index
-        self._known[metric.name, value] = slot
-        return slot
+            self._known[metric.name, name] = _SLOTS[metric.name] + index
+        start = _SLOTS_END * 8 + (_NAMES[metric.name] + index) * _NAME_BYTES
+        self._mmap[start : start + _NAME_BYTES] = name.encode().ljust(_NAME_BYTES, b"\0")
+        return _SLOTS[metric.name] + index
 
     # reading
 
@@ -165,7 +167,7 @@ class Scoreboard:
             generation = self._words[_GENERATION]
             offset = _LEDGERS * 8 + (generation & 1) * _LEDGER.size
             ledger = Ledger(*_LEDGER.unpack_from(self._mmap, offset))
-            if self._words[_GENERATION] - generation < 2:  # else it was overwritten meanwhile
+            if self._words[_GENERATION] == generation:  # else it may be in the middle of a write
                 return ledger
 
     def read(self, metric: Metric) -> dict[str, list[int]]:
@@ -187,3 +189,8 @@ class Scoreboard:
     def close(self) -> None:
         self._words.release()
         self._mmap.close()
+
+
+def _label_name(value: str) -> str:
+    """A label value as it fits into its place; values that look the same there are the same."""
+    return value.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip("\0") or _OTHER
