@@ -29,8 +29,8 @@ from pydantic_settings import (
 )
 
 from ingest.errors import ConfigError
-from ingest.field_rules import Oversize
 from ingest.router.routes import Route, check_routes, key_of
+from ingest.trimmer.field_rules import Oversize
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 CLUSTER_BODY_BYTES_MAX = 100 * MiB  # Elasticsearch's http.max_content_length by default

@@ -22,6 +22,7 @@ import uvicorn
 from ingest.admin import Admin
 from ingest.backoff import Backoff
 from ingest.cluster_facts import ClusterFacts
+from ingest.commands.mappings import apply_at_start
 from ingest.config import Settings
 from ingest.engine import Engine
 from ingest.errors import ConfigError
@@ -67,6 +68,9 @@ class Supervisor:
             if self._engine is not None:
                 await self._engine.start()
                 self._settings.elasticsearch.hosts = [self._engine.url]
+            if self._settings.apply_mappings:
+                for change in await apply_at_start(self._settings):
+                    log.info("template installed", name=change.template.name, was=change.state)
             self._slots = [Slot(listen) for listen in listens]
             return await self._serve()
         finally:

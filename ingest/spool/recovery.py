@@ -1,0 +1,117 @@
+"""Reads a spool file that nobody vouches for: streams its good records, names its damaged ranges.
+
+    [record][record][damaged ...][record][torn tail ...]
+
+A record that does not validate starts a damaged range. The range ends at the next place where
+magic, salt and checksum all hold; nothing behind it is given up. Nothing here writes.
+"""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ingest.spool.files import Files
+from ingest.spool.format import (
+    FILE_HEADER_BYTES,
+    RECORD_HEADER_BYTES,
+    RecordHeader,
+    is_record_intact,
+    record_needle,
+    try_record_header,
+)
+from ingest.spool.reclaimer import read_fully
+
+SEARCH_BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True, frozen=True)
+class FoundRecord:
+    """An intact record; `end` is the offset behind it."""
+
+    offset: int
+    end: int
+    first_sequence: int
+    count: int
+    payload: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class DamagedRange:
+    """Bytes that are no record. A tail has no good record behind it: most likely torn."""
+
+    offset: int
+    length: int
+    is_tail: bool
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+class Scan:
+    """One pass over an open spool file. The salt comes from its name."""
+
+    def __init__(self, files: Files, descriptor: int, salt: int) -> None:
+        self._files = files
+        self._descriptor = descriptor
+        self._salt = salt
+        self._needle = record_needle(salt)
+        self._size = files.size(descriptor)
+
+    def items(self, start: int = FILE_HEADER_BYTES) -> Iterator[FoundRecord | DamagedRange]:
+        """Everything from `start` to the end of the file, without a gap."""
+        offset = start
+        while offset < self._size:
+            if record := self._try_record(offset):
+                yield record
+                offset = record.end
+                continue
+            good = self._find_record(offset + 1)
+            yield DamagedRange(offset, good - offset, is_tail=good == self._size)
+            offset = good
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Fewer bytes only at the file's end. Raises OSError, also for a bad sector."""
+        return read_fully(self._files.pread, self._descriptor, length, offset)
+
+    def _try_record(self, offset: int) -> FoundRecord | None:
+        header_bytes = read_if_readable(self._files, self._descriptor, RECORD_HEADER_BYTES, offset)
+        header = try_record_header(header_bytes, self._salt, self._size - offset)
+        if header is None:
+            return None
+        payload = read_if_readable(
+            self._files, self._descriptor, header.length, offset + RECORD_HEADER_BYTES
+        )
+        if len(payload) != header.length or not is_record_intact(header_bytes, payload):
+            return None
+        return _found(offset, header, payload)
+
+    def _find_record(self, start: int) -> int:
+        """The offset of the next good record, or the end of the file."""
+        overlap = len(self._needle) - 1
+        while start < self._size:
+            block = read_if_readable(
+                self._files, self._descriptor, SEARCH_BLOCK_BYTES + overlap, start
+            )
+            at = block.find(self._needle)
+            while at >= 0:
+                if self._try_record(start + at):
+                    return start + at
+                at = block.find(self._needle, at + 1)
+            start += SEARCH_BLOCK_BYTES
+        return self._size
+
+
+def read_if_readable(files: Files, descriptor: int, length: int, offset: int) -> bytes:
+    """Like `read_fully`, but nothing for a bad sector, which is damage like any other."""
+    try:
+        return read_fully(files.pread, descriptor, length, offset)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
+
+
+def _found(offset: int, header: RecordHeader, payload: bytes) -> FoundRecord:
+    end = offset + RECORD_HEADER_BYTES + header.length
+    return FoundRecord(offset, end, header.first_sequence, header.count, payload)
