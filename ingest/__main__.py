@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ingest import config, logs
-from ingest.commands import check, mappings, spool
+from ingest.commands import check, mappings, profile, spool
 from ingest.errors import ConfigError
 from ingest.supervisor import Supervisor
 
 _CLUSTER_SETTINGS = ("elasticsearch", "mappings_dir")
 _DISK_SETTINGS = ("data_dir",)
-_NOT_ON_THE_COMMAND_LINE = {"elasticsearch", "routes", "oversize"}
+_ADMIN_SETTINGS = ("admin",)
+_NOT_ON_THE_COMMAND_LINE = {"elasticsearch", "routes", "oversize", "admin_token"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,14 @@ def _parser() -> argparse.ArgumentParser:
         "check a configuration; with documents on standard input, show where each would go",
     )
     check.add_options(checking)
+    profiling = _add(
+        commands,
+        "profile",
+        lambda options: profile.run(_settings(options), options),
+        "record what the workers of a running service spend their time on",
+        _ADMIN_SETTINGS,
+    )
+    profile.add_options(profiling)
     _add_mappings(_group(commands, "mappings", "the templates on disk and in the cluster"))
     _add_spool(_group(commands, "spool", "look into a stopped or copied data directory"))
     return parser

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     )
     listen: str = Field("127.0.0.1:9280", description="where producers POST documents")
     admin: str = Field("127.0.0.1:9281", description="health, status and metrics")
+    admin_token: SecretStr | None = Field(
+        None, description="what /debug asks for as a Bearer token, unless on loopback without one"
+    )
     workers: Positive = Field(
         default_factory=lambda: os.cpu_count() or 1,
         description="worker processes; default: the number of cores. Each has its own buffers",

@@ -106,6 +106,15 @@ SPOOL_COMMITTED = Metric(
 )
 BUFFERS_FREE = Metric("ingest_buffers_free", "gauge", "Buffers that no body is using.")
 PENDING_BYTES = Metric("ingest_pending_bytes", "gauge", "Encoded bytes that are not delivered yet.")
+LOOP_LAG_SECONDS = Metric(
+    "ingest_loop_lag_seconds",
+    "histogram",
+    "How late a worker's event loop came to a timer: what every request waits at least.",
+    buckets=_SECONDS,
+)
+GC_PAUSE_SECONDS = Metric(
+    "ingest_gc_pause_seconds", "histogram", "Time of each garbage collection.", buckets=_SECONDS
+)
 CONNECTIONS = Metric("ingest_connections", "gauge", "Open producer connections.")
 
 CATALOGUE = (
@@ -127,5 +136,7 @@ CATALOGUE = (
     SPOOL_COMMITTED,
     BUFFERS_FREE,
     PENDING_BYTES,
+    LOOP_LAG_SECONDS,
+    GC_PAUSE_SECONDS,
     CONNECTIONS,
 )

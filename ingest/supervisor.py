@@ -11,6 +11,7 @@ wait while a worker is replaced are taken by its successor instead of being rese
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -26,6 +27,7 @@ from ingest.commands.mappings import apply_at_start
 from ingest.config import Settings
 from ingest.engine import Engine
 from ingest.errors import ConfigError
+from ingest.profiler import allow_tracing
 from ingest.totals import Totals
 from ingest.worker_process import WorkerProcess
 
@@ -62,6 +64,7 @@ class Supervisor:
     async def run(self) -> int:
         """Raises ConfigError when it can not start."""
         self._watch_signals()
+        allow_tracing(os.getpid())
         _check_data_dir(self._settings)
         listens = _bind(self._settings)
         try:

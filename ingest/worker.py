@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import functools
 import gc
+import os
 import random
 import signal
 import socket
@@ -40,6 +41,7 @@ from ingest.orders import Orders, receive_orders
 from ingest.outcomes import Outcomes
 from ingest.parser import RouteDocument
 from ingest.pipeline import Pipeline
+from ingest.profiler import allow_tracing
 from ingest.protocol import IngestProtocol
 from ingest.rules import compile_rules
 from ingest.scoreboard import Scoreboard
@@ -172,6 +174,19 @@ class Worker:
             for task in background:
                 task.cancel()
 
+    def watch_garbage_collector(self) -> None:
+        """Count its pauses; nobody else can see them."""
+        started = 0.0
+
+        def watch(phase: str, details: dict[str, int]) -> None:
+            nonlocal started
+            if phase == "start":
+                started = time.monotonic()
+            else:
+                self._scoreboard.observe(metrics.GC_PAUSE_SECONDS, time.monotonic() - started)
+
+        gc.callbacks.append(watch)
+
     async def _beat(self) -> None:
         is_listening = False
         while True:
@@ -236,11 +251,13 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     control = socket.socket(fileno=control_fd)
     orders = receive_orders(control)
+    allow_tracing(os.getppid())
     listen = socket.socket(fileno=listen_fd)
     logs.configure(orders.settings, worker=short_id(orders.worker_id)[:8])
 
     async def run() -> None:
         worker = Worker(orders, control, listen, board_fd)
+        worker.watch_garbage_collector()
         gc.collect()
         gc.freeze()
         await worker.run()
