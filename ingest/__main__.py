@@ -141,11 +141,11 @@ def _serve(options: dict[str, Any]) -> int:
     settings = _settings(options)
     faulthandler.enable()
     logs.configure(settings)
-    return asyncio.run(_run(settings))
 
+    async def run() -> int:
+        return await Supervisor(settings, lambda: _settings(options)).run()
 
-async def _run(settings: config.Settings) -> int:
-    return await Supervisor(settings).run()
+    return asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Command line over `INGEST_*` environment over a TOML file. The environment is read here, at the
 edge, once; nothing else in the program looks at it. The README's table is generated from this
-module (`python -m ingest.config`).
+module (`make readme`).
 """
 
 import os
@@ -299,7 +299,3 @@ def _default_text(default: Any) -> str:
             if default >= unit and default % unit == 0:
                 return f"`{default}` ({default // unit} {name})"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
-
-
-if __name__ == "__main__":
-    print(settings_table())  # noqa: T201

@@ -34,6 +34,7 @@ from ingest.starlette_door import StarletteDoor
 
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_TIMEOUT_S = 10.0
+PARTING_S = 1.0  # how long an idle connection stays open when the server stops
 LINGER_S = 5.0  # a refused sender may go on for so long, so that it gets to read the answer
 
 
@@ -125,11 +126,14 @@ class IngestProtocol(asyncio.BufferedProtocol):
         self._starlette.resume_writing()
 
     def shutdown(self) -> None:
-        """The server is stopping: idle connections close, others after their answer."""
+        """The server is stopping: connections close after their next answer.
+
+        An idle one may have a request on its way already, which a close would cut off.
+        """
         if self._state is State.STARLETTE:
             self._starlette.shutdown()
         elif self._state is State.HEAD and not self._held:
-            self._transport.close()
+            self._deadline = self._listener.clock() + PARTING_S
 
     # the way of the bytes
 

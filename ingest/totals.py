@@ -26,6 +26,7 @@ class Totals(Collector):
         self._orphaned = 0  # documents in the spools that dead workers left
         self.workers: Sequence[WorkerProcess] = ()
         self.restarts = 0
+        self.rejected_configurations = 0
 
     def bury(self, scoreboard: Scoreboard) -> Ledger:
         """Keep a dead worker's figures; what it held in memory is lost. Gives its last ledger."""
@@ -64,6 +65,12 @@ class Totals(Collector):
             yield _family(metric, self.figures(metric))
         yield _counter(
             "ingest_worker_restarts_total", "Workers that were replaced.", "", {"": self.restarts}
+        )
+        yield _counter(
+            "ingest_rejected_configurations_total",
+            "Changed configurations (SIGHUP) that were not valid and not used.",
+            "",
+            {"": self.rejected_configurations},
         )
         ages = GaugeMetricFamily(
             "ingest_worker_heartbeat_age_seconds",
