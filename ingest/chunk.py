@@ -31,7 +31,7 @@ class Lot:
 class Chunk:
     """Encoded bulk NDJSON: `count` documents, two lines each, in `bulk`.
 
-    `sequences` number them in their spool's life, `positions` in the request's body; `originals`
+    `sequences` number them in their spool (unused where nothing keeps them), `positions` in the request's body; `originals`
     holds what the producer sent, by index, of the few that were trimmed. What is left of a chunk
     after a partial failure is a new Chunk of the same Lot.
     """
@@ -42,6 +42,7 @@ class Chunk:
     sequences: Sequence[int]
     positions: Sequence[int]
     attempts: int = 0
+    spooled_bytes: int = 0  # while the bytes are only on disk
     originals: Mapping[int, bytes] = field(default_factory=dict)
 
 
@@ -61,7 +62,9 @@ def part(chunk: Chunk, indices: Sequence[int], attempts: int) -> Chunk:
         [chunk.sequences[i] for i in indices],
         [chunk.positions[i] for i in indices],
         attempts,
-        {new: chunk.originals[old] for new, old in enumerate(indices) if old in chunk.originals},
+        originals={
+            new: chunk.originals[old] for new, old in enumerate(indices) if old in chunk.originals
+        },
     )
 
 

@@ -3,8 +3,8 @@
     {"create":{"_index":"logs-web-default","_id":"Q2h1bmsgb2YgYnl0ZXM1f.3a"}}\\n   action line
     {"message": "as the producer sent it"}\\n                                     source line
 
-An assigned `_id` is the worker's unique prefix, the chunk's first sequence number and the
-document's place in the chunk. The pieces are laid out by slice assignment and joined in one C
+An assigned `_id` is the worker's unique prefix, the chunk's number and the document's place in the
+chunk. The pieces are laid out by slice assignment and joined in one C
 call: 76 ns a document, where formatting each action line took 229.
 """
 

@@ -54,7 +54,7 @@ class Pipeline:
         self._scoreboard = scoreboard
         self._default_ack = default_ack
         self._id_prefix = id_prefix.encode()
-        self._next_sequence = 0
+        self._chunks = 0  # numbered in the ids of their documents
 
     def open(self, head: Head) -> Intake:
         """The intake of a request. Raises RequestError where its head refuses it."""
@@ -119,14 +119,13 @@ class Pipeline:
                 self._send(intake, parsed)
 
     def _send(self, intake: Intake, parsed: Parsed) -> None:
-        first, count = self._next_sequence, len(parsed.lines)
-        self._next_sequence += count
+        count = len(parsed.lines)
         if intake.key is None:
-            bulk = encode(parsed.lines, parsed.targets, b"%b%x" % (self._id_prefix, first))
+            self._chunks += 1
+            bulk = encode(parsed.lines, parsed.targets, b"%b%x" % (self._id_prefix, self._chunks))
         else:  # the same request sent again makes the same ids
             bulk = encode(parsed.lines, parsed.targets, intake.key, parsed.positions)
-        sequences = range(first, first + count)
-        chunk = Chunk(bulk, count, Lot(intake, count), sequences, parsed.positions)
+        chunk = Chunk(bulk, count, Lot(intake, count), range(count), parsed.positions)
         chunk.originals = parsed.originals
         self._backpressure.hold(len(bulk))
         if intake.ack == "durable":

@@ -5,6 +5,7 @@
                                                               the bytes are read back from disk
     orphans' records ──────────────────────▶ batcher          interleaved with the backlog
 
+Chunks of one turn of the loop share a record: a record costs 15 µs, which small posts would feel.
 Live chunks may fill half of the pending bytes, the backlog is fed up to three quarters: after an
 outage both go on, oldest first, and neither starves the other.
 """
@@ -12,6 +13,7 @@ outage both go on, oldest first, and neither starves the other.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -28,7 +30,20 @@ from ingest.spool.committer import OnCommitted
 LIVE_SHARE = 0.5
 BACKLOG_SHARE = 0.75
 IDLE_S = 0.05  # how soon the feeder looks again when there was no room
+GROUP_BYTES_MAX = 1 << 20
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """The chunks of one record, in the order of their bytes in it."""
+
+    chunks: list[Chunk]
+    record: Record | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(chunk.count for chunk in self.chunks)
 
 
 class Spooling:
@@ -36,7 +51,7 @@ class Spooling:
 
     def __init__(
         self,
-        open_spool: Callable[[OnCommitted[Chunk]], DiskSpool[Chunk]],
+        open_spool: Callable[[OnCommitted[Group]], DiskSpool[Group]],
         batcher: Batcher,
         backpressure: Backpressure,
         scoreboard: Scoreboard,
@@ -45,16 +60,15 @@ class Spooling:
         self._batcher = batcher
         self._backpressure = backpressure
         self._scoreboard = scoreboard
-        self._records: dict[int, Record] = {}  # by first sequence, while a commit is awaited
-        self._backlog: deque[tuple[Record, Chunk]] = deque()
+        self._loop = loop
+        self._next_sequence = 0
+        self._gathered: list[Chunk] = []
+        self._gathered_bytes = 0
+        self._backlog: deque[Group] = deque()
         self._is_stopping = False
         self._spool = open_spool(
-            lambda *group: loop.call_soon_threadsafe(self._on_committed, *group)
+            lambda *committed: loop.call_soon_threadsafe(self._on_committed, *committed)
         )
-
-    @property
-    def backlog_documents(self) -> int:
-        return sum(record.count for record, _ in self._backlog)
 
     # accepting
 
@@ -78,36 +92,51 @@ class Spooling:
         self._spool.release(size_bytes)
 
     def append(self, chunk: Chunk, intake: Intake) -> None:
-        """Queue a chunk for the disk; it is delivered whatever becomes of that."""
-        chunk.lot.keeper = self._spool
+        """Take a chunk for the disk; it is delivered whatever becomes of that."""
         intake.uncommitted += chunk.count
-        try:
-            record = self._spool.append(chunk.bulk, chunk.count, chunk.sequences[0], chunk)
-        except SpoolUnavailable as error:
-            chunk.lot.keeper = None
-            self._batcher.add(chunk)
-            intake.commit(chunk.positions, _refusal(error))
-            return
-        self._records[chunk.sequences[0]] = record
+        chunk.sequences = range(self._next_sequence, self._next_sequence + chunk.count)
+        self._next_sequence += chunk.count
+        if not self._gathered:
+            self._loop.call_soon(self._submit)
+        self._gathered.append(chunk)
+        self._gathered_bytes += len(chunk.bulk)
+        if self._gathered_bytes >= GROUP_BYTES_MAX:
+            self._submit()
 
-    def _on_committed(self, chunks: Sequence[Chunk], error: SpoolError | None) -> None:
-        refusal = None if error is None else _refusal(error)
-        for chunk in chunks:
-            record = self._records.pop(chunk.sequences[0])
+    def _submit(self) -> None:
+        if not self._gathered:
+            return  # they became too many before the turn ended
+        group = Group(self._gathered)
+        self._gathered, self._gathered_bytes = [], 0
+        pieces = [chunk.bulk for chunk in group.chunks]
+        for chunk in group.chunks:
+            chunk.lot.keeper = self._spool
+        try:
+            first_sequence = group.chunks[0].sequences[0]
+            group.record = self._spool.append(pieces, group.count, first_sequence, group)
+        except SpoolUnavailable as error:
+            for chunk in group.chunks:
+                chunk.lot.keeper = None
+            self._on_committed([group], error)
+
+    def _on_committed(self, groups: Sequence[Group], error: SpoolError | None) -> None:
+        for group in groups:
             if error is None:
-                self._count_spooled(chunk.lot)
-            self._scoreboard.add(metrics.SPOOL_COMMITTED)
+                self._scoreboard.add(metrics.SPOOL_COMMITTED, len(group.chunks))
+                for chunk in group.chunks:
+                    self._count_spooled(chunk.lot)
             if error is None and self._is_live_full:
-                self._backpressure.release(len(chunk.bulk))
-                chunk.bulk = b""
-                self._backlog.append((record, chunk))
+                self._set_aside(group)
             else:
-                self._batcher.add(chunk)
+                for chunk in group.chunks:
+                    self._batcher.add(chunk)
         self._scoreboard.publish()
-        for chunk in chunks:
-            intake = chunk.lot.receipt
-            assert isinstance(intake, Intake)
-            intake.commit(chunk.positions, refusal)
+        refusal = None if error is None else _refusal(error)
+        for group in groups:
+            for chunk in group.chunks:
+                intake = chunk.lot.receipt
+                assert isinstance(intake, Intake)
+                intake.commit(chunk.positions, refusal)
 
     @property
     def _is_live_full(self) -> bool:
@@ -120,6 +149,13 @@ class Spooling:
         ledger.in_memory_unacked -= lot.unsettled
         ledger.spooled += lot.unsettled
 
+    def _set_aside(self, group: Group) -> None:
+        """Keep only the handles; each chunk remembers its size in the record."""
+        for chunk in group.chunks:
+            self._backpressure.release(len(chunk.bulk))
+            chunk.spooled_bytes, chunk.bulk = len(chunk.bulk), b""
+        self._backlog.append(group)
+
     # delivering what memory could not hold
 
     async def feed(self) -> None:
@@ -128,17 +164,25 @@ class Spooling:
             if not self._backlog or not self.has_room_for_backlog:
                 await asyncio.sleep(IDLE_S)
                 continue
-            record, chunk = self._backlog.popleft()
+            group = self._backlog.popleft()
+            assert group.record is not None
             try:
-                chunk.bulk = await asyncio.to_thread(self._spool.read, record)
+                payload = await asyncio.to_thread(self._spool.read, group.record)
             except RecordDamaged as error:
-                self.lose(chunk.lot, chunk.sequences, str(error))
+                self._lose(group, str(error))
             except (OSError, SpoolError) as error:
                 log.error("a record of the spool can not be read; trying again", reason=str(error))
-                self._backlog.appendleft((record, chunk))
+                self._backlog.appendleft(group)
                 await asyncio.sleep(1.0)
             else:
-                self.deliver(chunk)
+                self._bring_back(group, payload)
+
+    def _bring_back(self, group: Group, payload: bytes) -> None:
+        start = 0
+        for chunk in group.chunks:
+            chunk.bulk = payload[start : start + chunk.spooled_bytes]
+            start += chunk.spooled_bytes
+            self.deliver(chunk)
 
     @property
     def has_room_for_backlog(self) -> bool:
@@ -146,30 +190,28 @@ class Spooling:
         is_room = room.pending_bytes < BACKLOG_SHARE * room.max_pending_bytes
         return is_room and not self._is_stopping
 
-    def stop_feeding(self) -> None:
-        """The process is ending: what is on disk and not in memory stays there."""
-        self._is_stopping = True
-
     def deliver(self, chunk: Chunk) -> None:
         """Send documents that were read back from disk."""
         self._backpressure.hold(len(chunk.bulk))
         self._batcher.add(chunk)
 
-    def lose(self, lot: Lot, sequences: Sequence[int], reason: str) -> None:
-        """Records that are damaged on disk: counted, named, and not waited for."""
-        log.error(
-            "documents are lost: damaged in the spool", documents=lot.unsettled, reason=reason
-        )
-        ledger = self._scoreboard.ledger
-        ledger.spooled -= lot.unsettled
-        ledger.lost_acked += lot.unsettled
-        lot.unsettled = 0
-        self._scoreboard.publish()
+    def _lose(self, group: Group, reason: str) -> None:
+        """A record that is damaged on disk: counted, named, and not waited for."""
+        log.error("documents are lost: damaged in the spool", documents=group.count, reason=reason)
         self._scoreboard.add(metrics.SPOOL_DAMAGED)
-        if lot.keeper is not None:
-            lot.keeper.settle(sequences)
+        ledger = self._scoreboard.ledger
+        for chunk in group.chunks:
+            ledger.spooled -= chunk.count
+            ledger.lost_acked += chunk.count
+            chunk.lot.unsettled = 0
+            self._spool.settle(chunk.sequences)
+        self._scoreboard.publish()
 
     # the end
+
+    def stop_feeding(self) -> None:
+        """The process is ending: what is on disk and not in memory stays there."""
+        self._is_stopping = True
 
     async def close(self, timeout_s: float) -> None:
         """What is not delivered stays on disk for the next process."""

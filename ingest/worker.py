@@ -31,7 +31,6 @@ from ingest.backoff import Backoff
 from ingest.backpressure import Backpressure
 from ingest.batcher import Batcher
 from ingest.bulk_writer import BulkWriter
-from ingest.chunk import Chunk
 from ingest.cluster import BulkClient
 from ingest.dead_letters import DeadLetters
 from ingest.failpoints import make_failpoint
@@ -48,7 +47,7 @@ from ingest.scoreboard import Scoreboard
 from ingest.short_id import short_id
 from ingest.spool import DiskSpool, SpoolLimits, Surroundings, files_for
 from ingest.spool.committer import OnCommitted
-from ingest.spooling import Spooling
+from ingest.spooling import Group, Spooling
 
 HEARTBEAT_S = 0.5
 DRAIN_LOOK_S = 0.02
@@ -105,15 +104,15 @@ class Worker:
         self._should_drain = asyncio.Event()
 
     def _open_spool(
-        self, orders: Orders, surroundings: Surroundings, on_committed: OnCommitted[Chunk]
-    ) -> DiskSpool[Chunk]:
+        self, orders: Orders, surroundings: Surroundings, on_committed: OnCommitted[Group]
+    ) -> DiskSpool[Group]:
         settings = orders.settings
         limits = SpoolLimits(
             quota_bytes=settings.spool_quota_bytes // settings.workers,
             free_bytes_min=settings.spool_free_bytes_min,
             file_bytes=settings.spool_file_bytes,
         )
-        spool: DiskSpool[Chunk] = DiskSpool(
+        spool: DiskSpool[Group] = DiskSpool(
             settings.data_dir,
             on_committed,
             limits=limits,
