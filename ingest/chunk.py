@@ -31,9 +31,9 @@ class Lot:
 class Chunk:
     """Encoded bulk NDJSON: `count` documents, two lines each, in `bulk`.
 
-    `sequences` number them in their spool (unused where nothing keeps them), `positions` in the request's body; `originals`
-    holds what the producer sent, by index, of the few that were trimmed. What is left of a chunk
-    after a partial failure is a new Chunk of the same Lot.
+    `sequences` number them in their spool (unused where nothing keeps them), `positions` in the
+    request's body; `originals` holds what the producer sent, by index, of the few that were
+    trimmed. What is left of a chunk after a partial failure is a new Chunk of the same Lot.
     """
 
     bulk: bytes
