@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test check bench lock clean
+.PHONY: setup run test check bench profile compare load soak readme lock clean
 
 setup: .venv/.run
 
@@ -32,7 +32,14 @@ test: check
 	$(BIN)/coverage report
 
 bench: .venv/.dev
+	$(BIN)/python -m pytest -q profiling --benchmark-columns=min,median,stddev,rounds
 	$(BIN)/python -m profiling.bench
+
+profile: .venv/.dev
+	$(BIN)/python -m profiling.record
+
+readme: .venv/.run
+	$(BIN)/python -m profiling.readme
 
 # needs uv; writes the pinned files from pyproject.toml
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

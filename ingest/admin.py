@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from ingest.cluster_facts import ClusterFacts
 from ingest.config import Settings
+from ingest.debug import Debug
 from ingest.totals import Totals
 
 
@@ -42,6 +43,7 @@ class Admin:
                 Route("/readyz", self._readyz),
                 Route("/status", self._status),
                 Route("/metrics", self._metrics),
+                *Debug(self._settings, self._totals).routes(),
             ]
         )
 

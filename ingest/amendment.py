@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.errors import DocumentRefused
-from ingest.field_rules import FieldRules
 from ingest.model import Target
-from ingest.trimmer import TrimmedField, trim
+from ingest.trimmer.field_rules import FieldRules
+from ingest.trimmer.trimmer import TrimmedField, trim
 
 
 @dataclass(slots=True, frozen=True)

@@ -67,10 +67,15 @@ class BulkWriter:
         """Take over a batch. What is taken over and unsettled is bounded by the pending bytes."""
         self._start(self._deliver(batch))
 
-    async def drain(self) -> None:
-        """Wait until all that was taken over is settled."""
-        while self._deliveries:
-            await asyncio.wait(self._deliveries)
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that was taken over is not settled."""
+        return bool(self._deliveries)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last requests came back with nothing."""
+        return self._failures > 0
 
     def cancel(self) -> None:
         """Give up what is not settled; the ledger knows how much that is."""

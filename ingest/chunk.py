@@ -1,25 +1,48 @@
-"""The unit that is batched, sent and settled: encoded documents of one window of a body."""
+"""The unit that is spooled, batched, sent, settled: encoded documents of a window of a body."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ingest.model import Receipt
+
+
+class Keeper(Protocol):
+    """A spool, or what is left of one, that keeps documents until they are settled."""
+
+    def settle(self, sequences: Sequence[int]) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Lot:
+    """The documents of one fresh chunk, accounted for together whatever becomes of its parts.
+
+    While `is_spooled` they count as spooled, else as in memory. `keeper` must hear of each that
+    is settled.
+    """
+
+    receipt: Receipt
+    unsettled: int
+    keeper: Keeper | None = None
+    is_spooled: bool = False
 
 
 @dataclass(slots=True)
 class Chunk:
     """Encoded bulk NDJSON: `count` documents, two lines each, in `bulk`.
 
-    `positions` are their places in the request's body; `originals` holds what the producer sent,
-    by index, of the few that were trimmed. What is left of a chunk after a partial failure is a
-    new Chunk.
+    `sequences` number them in their spool (unused where nothing keeps them), `positions` in the
+    request's body; `originals` holds what the producer sent, by index, of the few that were
+    trimmed. What is left of a chunk after a partial failure is a new Chunk of the same Lot.
     """
 
     bulk: bytes
     count: int
-    receipt: Receipt
+    lot: Lot
+    sequences: Sequence[int]
     positions: Sequence[int]
     attempts: int = 0
+    spooled_bytes: int = 0  # while the bytes are only on disk
     originals: Mapping[int, bytes] = field(default_factory=dict)
 
 
@@ -35,10 +58,13 @@ def part(chunk: Chunk, indices: Sequence[int], attempts: int) -> Chunk:
     return Chunk(
         b"".join(documents[i] for i in indices),
         len(indices),
-        chunk.receipt,
+        chunk.lot,
+        [chunk.sequences[i] for i in indices],
         [chunk.positions[i] for i in indices],
         attempts,
-        {new: chunk.originals[old] for new, old in enumerate(indices) if old in chunk.originals},
+        originals={
+            new: chunk.originals[old] for new, old in enumerate(indices) if old in chunk.originals
+        },
     )
 
 

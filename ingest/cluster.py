@@ -18,9 +18,11 @@ from elastic_transport import Serializer, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 from pydantic import SecretStr
 
+from ingest import failpoints
 from ingest.bulk_response import FILTER_PATH
 from ingest.config import ElasticsearchSettings
 from ingest.errors import ConfigError
+from ingest.failpoints import Hit
 
 _BULK_TARGET = f"/_bulk?filter_path={FILTER_PATH}"
 _JSON = "application/vnd.elasticsearch+json; compatible-with=8"
@@ -43,7 +45,10 @@ class Unanswered(Exception):
 class BulkClient:
     """Sends bulk requests; at most `max_in_flight` at a time, each in its own thread."""
 
-    def __init__(self, settings: ElasticsearchSettings, max_in_flight: int):
+    def __init__(
+        self, settings: ElasticsearchSettings, max_in_flight: int, hit: Hit = failpoints.off
+    ):
+        self._hit = hit
         self._client = connect(settings, max_in_flight, passes_bytes=True)
         self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="bulk")
 
@@ -62,8 +67,10 @@ class BulkClient:
             "accept": _JSON,
             "content-length": str(size_bytes),
         }
+        self._hit("bulk_send")
         try:
             answer = self._client.perform_request("POST", _BULK_TARGET, headers=headers, body=body)
+            self._hit("bulk_answer")
         except UnsupportedProductError as error:
             raise Unanswered("the server does not say that it is Elasticsearch") from error
         except ApiError as refused:

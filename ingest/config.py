@@ -2,7 +2,7 @@
 
 Command line over `INGEST_*` environment over a TOML file. The environment is read here, at the
 edge, once; nothing else in the program looks at it. The README's table is generated from this
-module (`python -m ingest.config`).
+module (`make readme`).
 """
 
 import os
@@ -29,8 +29,8 @@ from pydantic_settings import (
 )
 
 from ingest.errors import ConfigError
-from ingest.field_rules import Oversize
 from ingest.router.routes import Route, check_routes, key_of
+from ingest.trimmer.field_rules import Oversize
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 CLUSTER_BODY_BYTES_MAX = 100 * MiB  # Elasticsearch's http.max_content_length by default
@@ -89,15 +89,27 @@ class Settings(BaseSettings):
     )
     listen: str = Field("127.0.0.1:9280", description="where producers POST documents")
     admin: str = Field("127.0.0.1:9281", description="health, status and metrics")
+    admin_token: SecretStr | None = Field(
+        None, description="what /debug asks for as a Bearer token, unless on loopback without one"
+    )
     workers: Positive = Field(
         default_factory=lambda: os.cpu_count() or 1,
         description="worker processes; default: the number of cores. Each has its own buffers",
     )
     data_dir: Path = Field(
-        Path("data"), description="dead letters, the embedded engine's data, later the spool"
+        Path("data"), description="the spool, dead letters, the embedded engine's data"
+    )
+    spool_quota_bytes: Positive = Field(
+        20 * GiB, description="disk for the spools of all workers; beyond it, durable posts get 429"
+    )
+    spool_free_bytes_min: int = Field(
+        1 * GiB, ge=0, description="what the spools leave free on their file system; 0: nothing"
+    )
+    spool_file_bytes: Positive = Field(
+        64 * MiB, description="size of a spool file; freed when all in it is settled"
     )
     ack: Literal["memory", "durable", "indexed"] = Field(
-        "memory", description="the ack level of requests that name none"
+        "durable", description="the ack level of requests that name none"
     )
     client_index: bool = Field(True, description="whether `?index=` may name the target")
     invalid_names: Literal["clean", "reject"] = Field(
@@ -171,6 +183,9 @@ class Settings(BaseSettings):
     drain_s: Seconds = Field(30, description="how long a stop may take to deliver what is held")
     worker_stuck_s: Seconds = Field(
         60, description="a worker without a heartbeat for this long is replaced"
+    )
+    failpoint: str | None = Field(
+        None, description="for tests: a worker kills itself at this step, as `name:passing`"
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -284,7 +299,3 @@ def _default_text(default: Any) -> str:
             if default >= unit and default % unit == 0:
                 return f"`{default}` ({default // unit} {name})"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
-
-
-if __name__ == "__main__":
-    print(settings_table())  # noqa: T201

@@ -22,6 +22,7 @@ class Exchange:
         self._backpressure = listener.backpressure
         self._body: Body | None = None
         self._left = head.content_length
+        self._reserved_bytes = 0
         self._framing = ChunkedFraming() if head.content_length is None else None
 
     # beginning
@@ -45,6 +46,7 @@ class Exchange:
             return False
         if not self._backpressure.has_room or self._backpressure.is_contended:
             return False
+        self._reserve(self._left)
         body = received[: self._left]
         self.received_bytes = self._left
         self._left = 0
@@ -61,6 +63,11 @@ class Exchange:
         buffer = self._backpressure.try_take_buffer()
         if buffer is None:
             return False
+        try:
+            self._reserve(self.head.content_length or self._settings.buffer_bytes)
+        except RequestError:
+            self._backpressure.give_back(buffer)
+            raise
         decompressor = None
         if self.head.encoding:
             settings = self._settings
@@ -158,6 +165,16 @@ class Exchange:
         if self._body is not None:
             self._body.close()
             self._body = None
+        if self._reserved_bytes:
+            self._pipeline.release(self._reserved_bytes)
+            self._reserved_bytes = 0
+
+    def _reserve(self, size_bytes: int) -> None:
+        """Room in the spool; encoded, a body grows by its action lines."""
+        assert self.intake is not None
+        size_bytes += size_bytes // 2
+        if self._pipeline.reserve(self.intake, size_bytes):
+            self._reserved_bytes = size_bytes
 
     # what a body is made of (body.Sink)
 
@@ -176,11 +193,12 @@ class Exchange:
     # the answer
 
     def answer(self) -> tuple[int, bytes]:
-        """Status and body for documents that were read to their end."""
+        """Status and body for documents that were read to their end. Raises RequestError."""
         intake = self.intake
         assert intake is not None
-        if intake.ack != "indexed":
-            self._pipeline.acknowledge(intake)
+        if intake.error is not None:
+            raise intake.error
+        self._pipeline.acknowledge(intake)
         return documents_answer(
             intake.ack, intake.received, intake.rejected, intake.trimmed, intake.failures
         )
@@ -188,21 +206,24 @@ class Exchange:
     def refusal(self, error: RequestError) -> tuple[int, bytes]:
         """Status and body for a request that is given up; what was handed on stays accepted."""
         intake = self.intake
-        if intake is None or not intake.received:
+        if intake is None or not intake.received or intake.error is not None:
             return error.status, error_answer(error)
+        accepted, next_position = intake.accepted, intake.received
+        if intake.ack == "durable":  # only what is proven; the rest may arrive all the same
+            accepted, next_position = intake.committed, intake.committed_position
         self._pipeline.acknowledge(intake)
         return error.status, error_answer(
-            error,
-            accepted=intake.accepted,
-            rejected=intake.rejected,
-            next_position=intake.received,
+            error, accepted=accepted, rejected=intake.rejected, next_position=next_position
         )
 
     def pending(self, error: RequestError) -> bytes:
         """Body for documents that have no outcome yet; nobody waits for it any more."""
         intake = self.intake
         assert intake is not None
-        intake.when_settled(None)
+        intake.when_done(None)
         return error_answer(
-            error, received=intake.received, rejected=intake.rejected, pending=intake.in_memory
+            error,
+            received=intake.received,
+            rejected=intake.rejected,
+            pending=intake.uncommitted if intake.ack == "durable" else intake.in_memory,
         )

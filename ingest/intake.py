@@ -7,6 +7,7 @@ what tells under which label they count.
 from collections.abc import Callable, Sequence
 
 from ingest.answers import ITEMS_MAX
+from ingest.errors import RequestError
 from ingest.model import Ack, Rejection
 from ingest.parser import RouteDocument
 
@@ -15,54 +16,94 @@ class Intake:
     """The receipt for the documents of one request."""
 
     __slots__ = (
-        "_on_settled",
+        "_on_done",
         "ack",
         "acked",
+        "committed",
+        "committed_position",
+        "error",
         "failures",
         "in_memory",
         "is_read",
+        "key",
         "received",
         "rejected",
         "route",
         "trimmed",
+        "uncommitted",
     )
 
-    def __init__(self, ack: Ack, route: RouteDocument):
+    def __init__(self, ack: Ack, route: RouteDocument, key: bytes | None = None):
         self.ack = ack
         self.route = route
+        self.key = key  # the prefix of its documents' ids, where the producer named the request
         self.received = 0  # = the next document's position
         self.rejected = 0
         self.trimmed = 0
         self.failures: list[Rejection] = []
-        self.in_memory = 0
+        self.in_memory = 0  # without an outcome
+        self.uncommitted = 0  # handed to the spool, and not known to be on disk
+        self.committed = 0
+        self.committed_position = 0  # behind the last document that is known to be on disk
+        self.error: RequestError | None = None  # why the ack that was asked for can't be given
         self.acked = False
         self.is_read = False
-        self._on_settled: Callable[[], None] | None = None
+        self._on_done: Callable[[], None] | None = None
 
     @property
     def accepted(self) -> int:
         return self.received - self.rejected
+
+    @property
+    def is_done(self) -> bool:
+        """Whether what the ack level asks for has come true, or can't any more."""
+        if not self.is_read:
+            return False
+        if self.ack == "durable":
+            return not self.uncommitted
+        return self.ack == "memory" or not self.in_memory
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
         self.rejected += len(rejections)
         room = ITEMS_MAX + 1 - len(self.failures)
         self.failures.extend(rejections[: max(room, 0)])
 
-    def when_settled(self, callback: Callable[[], None] | None) -> None:
-        """Call back once when every document has its outcome; None stops waiting."""
-        self._on_settled = callback
-        self._tell_if_settled()
+    def when_done(self, callback: Callable[[], None] | None) -> None:
+        """Call back once, at once if it is done already; None stops waiting."""
+        self._on_done = callback
+        self._tell_if_done()
+
+    def commit(self, positions: Sequence[int], error: RequestError | None) -> None:
+        """These documents are on disk, or could not be brought there; called in their order."""
+        self.uncommitted -= len(positions)
+        self.error = self.error or error
+        if self.error is None:
+            self.committed += len(positions)
+            self.committed_position = positions[-1] + 1
+        self._tell_if_done()
 
     def settle(self, count: int) -> None:
         self.in_memory -= count
-        self._tell_if_settled()
+        self._tell_if_done()
 
     def fail(self, rejection: Rejection) -> None:
         if self.ack == "indexed" and len(self.failures) <= ITEMS_MAX:
             self.failures.append(rejection)
         self.settle(1)
 
-    def _tell_if_settled(self) -> None:
-        if not self.in_memory and self.is_read and self._on_settled is not None:
-            callback, self._on_settled = self._on_settled, None
+    def _tell_if_done(self) -> None:
+        if self._on_done is not None and self.is_done:
+            callback, self._on_done = self._on_done, None
             callback()
+
+
+class NoIntake:
+    """The receipt for documents whose request was answered by an earlier process."""
+
+    acked = True
+
+    def settle(self, count: int) -> None:
+        """Nobody waits."""
+
+    def fail(self, rejection: Rejection) -> None:
+        """The dead letter tells."""

@@ -68,4 +68,6 @@ class Listener:
             board.set(metrics.CONNECTIONS, len(self._connections))
             board.set(metrics.BUFFERS_FREE, room.buffers_free)
             board.set(metrics.PENDING_BYTES, room.pending_bytes)
+            due = self.clock() + TICK_S
             await asyncio.sleep(TICK_S)
+            board.observe(metrics.LOOP_LAG_SECONDS, max(0.0, self.clock() - due))

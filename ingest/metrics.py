@@ -88,8 +88,33 @@ FAILURE_STORE = Metric(
     "counter",
     "Indexed documents that Elasticsearch put into a failure store instead of their data stream.",
 )
+SPOOL_BYTES = Metric("ingest_spool_bytes", "gauge", "Bytes of the spool, on disk or on the way.")
+SPOOL_OLDEST_AGE = Metric(
+    "ingest_spool_oldest_age_seconds", "gauge", "How long the oldest spooled document waits."
+)
+SPOOL_SYNC_SECONDS = Metric(
+    "ingest_spool_sync_seconds", "histogram", "Time of each fdatasync.", buckets=_SECONDS
+)
+SPOOL_DAMAGED = Metric(
+    "ingest_spool_damaged_records_total", "counter", "Damaged ranges of spool files, kept aside."
+)
+SPOOL_ADOPTED = Metric(
+    "ingest_spool_adopted_total", "counter", "Spools of processes that are gone, taken over."
+)
+SPOOL_COMMITTED = Metric(
+    "ingest_spool_committed_chunks_total", "counter", "Chunks made durable; many share a sync."
+)
 BUFFERS_FREE = Metric("ingest_buffers_free", "gauge", "Buffers that no body is using.")
 PENDING_BYTES = Metric("ingest_pending_bytes", "gauge", "Encoded bytes that are not delivered yet.")
+LOOP_LAG_SECONDS = Metric(
+    "ingest_loop_lag_seconds",
+    "histogram",
+    "How late a worker's event loop came to a timer: what every request waits at least.",
+    buckets=_SECONDS,
+)
+GC_PAUSE_SECONDS = Metric(
+    "ingest_gc_pause_seconds", "histogram", "Time of each garbage collection.", buckets=_SECONDS
+)
 CONNECTIONS = Metric("ingest_connections", "gauge", "Open producer connections.")
 
 CATALOGUE = (
@@ -103,7 +128,15 @@ CATALOGUE = (
     DOCUMENTS_RETRIED,
     DEAD_LETTERS,
     FAILURE_STORE,
+    SPOOL_BYTES,
+    SPOOL_OLDEST_AGE,
+    SPOOL_SYNC_SECONDS,
+    SPOOL_DAMAGED,
+    SPOOL_ADOPTED,
+    SPOOL_COMMITTED,
     BUFFERS_FREE,
     PENDING_BYTES,
+    LOOP_LAG_SECONDS,
+    GC_PAUSE_SECONDS,
     CONNECTIONS,
 )

@@ -38,10 +38,12 @@ class Outcomes:
         """All documents of these chunks, the common case."""
         for chunk in chunks:
             self._count(chunk, chunk.count, "indexed")
+            if chunk.lot.keeper is not None:
+                chunk.lot.keeper.settle(chunk.sequences)
         self._scoreboard.publish()
         for chunk in chunks:
             self._backpressure.release(len(chunk.bulk))
-            chunk.receipt.settle(chunk.count)
+            chunk.lot.receipt.settle(chunk.count)
 
     async def settle(self, batch: Sequence[Chunk], items: Sequence[Item]) -> list[Chunk]:
         """What a bulk answer said: `items` are those of the batch that were not simply indexed.
@@ -71,12 +73,16 @@ class Outcomes:
         self._count(chunk, duplicates, "duplicate")
         self._count(chunk, len(letters), "dead_letter")
         self._scoreboard.publish()
+        if chunk.lot.keeper is not None:
+            left = set(rest.sequences) if rest else ()
+            chunk.lot.keeper.settle([each for each in chunk.sequences if each not in left])
         self._scoreboard.add(metrics.FAILURE_STORE, stored)
         self._backpressure.release(len(chunk.bulk) - (len(rest.bulk) if rest else 0))
-        chunk.receipt.settle(indexed + duplicates)
+        receipt = chunk.lot.receipt
+        receipt.settle(indexed + duplicates)
         for item in letters:
             self._scoreboard.add(metrics.DEAD_LETTERS, 1, item.error_type)
-            chunk.receipt.fail(
+            receipt.fail(
                 Rejection(chunk.positions[item.index], item.error_type, item.reason, item.status)
             )
 
@@ -98,7 +104,10 @@ class Outcomes:
     def _count(self, chunk: Chunk, count: int, outcome: Outcome) -> None:
         ledger = self._scoreboard.ledger
         setattr(ledger, outcome, getattr(ledger, outcome) + count)
-        if chunk.receipt.acked:
+        chunk.lot.unsettled -= count
+        if chunk.lot.is_spooled:
+            ledger.spooled -= count
+        elif chunk.lot.receipt.acked:
             ledger.in_memory_acked -= count
         else:
             ledger.in_memory_unacked -= count

@@ -1,29 +1,34 @@
 """The way of a document, in order. This is the only module that knows it.
 
-    socket ─▶ body ─▶ splitter ─▶ parser ─▶ trimmer ─▶ router ─▶ encoder ─▶ batcher ─▶ bulk writer
-                                                                               └─▶ outcomes
+    socket ─▶ body ─▶ splitter ─▶ parser ─▶ trimmer ─▶ router ─▶ encoder ─▶ spool ─▶ batcher ─▶ …
+              reused                        only long            chunk of   only
+              buffer                        lines                bulk bytes durable
 
-Everything here up to the batcher runs to its end in one turn of the event loop: plain functions,
+    … batcher ─▶ bulk writer ─▶ outcomes
+
+Everything here up to the encoder runs to its end in one turn of the event loop: plain functions,
 lists in and lists out, no await.
 """
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from itertools import count
+from hashlib import blake2b
 from typing import Any
 
 from ingest import metrics
 from ingest.amendment import Amendment
 from ingest.backpressure import Backpressure
 from ingest.batcher import Batcher
-from ingest.chunk import Chunk
+from ingest.chunk import Chunk, Lot
 from ingest.encoder import CHUNK_DOCUMENTS_MAX, encode
-from ingest.errors import DocumentRefused, MalformedRequest, NotAvailable
+from ingest.errors import DocumentRefused, MalformedRequest
 from ingest.head import Head
 from ingest.intake import Intake
 from ingest.model import Ack, Rejection, Target
-from ingest.parser import RouteDocument, parse
+from ingest.parser import Parsed, RouteDocument, parse
 from ingest.scoreboard import Scoreboard
 from ingest.splitter import split_json, split_lines
+from ingest.spooling import Spooling
 
 
 class Pipeline:
@@ -34,6 +39,7 @@ class Pipeline:
         *,
         route_request: Callable[[Head], RouteDocument],
         amendment: Amendment,
+        spooling: Spooling,
         batcher: Batcher,
         backpressure: Backpressure,
         scoreboard: Scoreboard,
@@ -42,23 +48,31 @@ class Pipeline:
     ):
         self._route_request = route_request
         self._amendment = amendment
+        self._spooling = spooling
         self._batcher = batcher
         self._backpressure = backpressure
         self._scoreboard = scoreboard
         self._default_ack = default_ack
-        self._chunk_prefixes = (b"%s%x" % (id_prefix.encode(), number) for number in count())
+        self._id_prefix = id_prefix.encode()
+        self._chunks = 0  # numbered in the ids of their documents
 
     def open(self, head: Head) -> Intake:
         """The intake of a request. Raises RequestError where its head refuses it."""
         if head.error is not None:
             raise head.error
         ack = head.ack or self._default_ack
-        if ack == "durable":
-            raise NotAvailable(
-                "ack=durable needs the spool, which this version does not have; "
-                "use ack=indexed to hear when Elasticsearch has the documents, or ack=memory"
-            )
-        return Intake(ack, self._route_request(head))
+        return Intake(ack, self._route_request(head), _key(head))
+
+    def reserve(self, intake: Intake, size_bytes: int) -> bool:
+        """Room on disk for the body of a durable request; True if there is some to release."""
+        if intake.ack != "durable":
+            return False
+        self._spooling.reserve(size_bytes)
+        return True
+
+    def release(self, size_bytes: int) -> None:
+        """The body that room was reserved for is in the spool, or will not come."""
+        self._spooling.release(size_bytes)
 
     def take_lines(self, intake: Intake, window: memoryview | bytes) -> None:
         self._take(intake, split_lines(window))
@@ -81,12 +95,12 @@ class Pipeline:
 
     def acknowledge(self, intake: Intake) -> None:
         """The producer is being told that its documents are accepted."""
-        if intake.in_memory:
+        if intake.in_memory and intake.ack == "memory":
             ledger = self._scoreboard.ledger
             ledger.in_memory_unacked -= intake.in_memory
             ledger.in_memory_acked += intake.in_memory
             self._scoreboard.publish()
-        intake.acked = True
+        intake.acked = intake.ack == "memory"
 
     def _take(self, intake: Intake, lines: list[bytes]) -> None:
         def amend(line: bytes, document: dict[str, Any], target: Target) -> bytes:
@@ -102,11 +116,22 @@ class Pipeline:
             parsed = parse(block, intake.received, intake.route, amend)
             self._count(intake, parsed.received, parsed.rejections)
             if parsed.lines:
-                bulk = encode(parsed.lines, parsed.targets, next(self._chunk_prefixes))
-                chunk = Chunk(bulk, len(parsed.lines), intake, parsed.positions)
-                chunk.originals = parsed.originals
-                self._backpressure.hold(len(bulk))
-                self._batcher.add(chunk)
+                self._send(intake, parsed)
+
+    def _send(self, intake: Intake, parsed: Parsed) -> None:
+        count = len(parsed.lines)
+        if intake.key is None:
+            self._chunks += 1
+            bulk = encode(parsed.lines, parsed.targets, b"%b%x" % (self._id_prefix, self._chunks))
+        else:  # the same request sent again makes the same ids
+            bulk = encode(parsed.lines, parsed.targets, intake.key, parsed.positions)
+        chunk = Chunk(bulk, count, Lot(intake, count), range(count), parsed.positions)
+        chunk.originals = parsed.originals
+        self._backpressure.hold(len(bulk))
+        if intake.ack == "durable":
+            self._spooling.append(chunk, intake)
+        else:
+            self._batcher.add(chunk)
 
     def _count(self, intake: Intake, received: int, rejections: list[Rejection]) -> None:
         kept = received - len(rejections)
@@ -119,3 +144,13 @@ class Pipeline:
         ledger.rejected += len(rejections)
         ledger.in_memory_unacked += kept
         self._scoreboard.publish()
+
+
+def _key(head: Head) -> bytes | None:
+    """The part of the ids that an `Idempotency-Key` fixes; the position is the other."""
+    key = head.headers.get("idempotency-key")
+    if key is None:
+        return None
+    producer = head.headers.get("ingest-producer", "")
+    digest = blake2b(f"{producer}\0{key}".encode(), digest_size=16).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=")

@@ -34,6 +34,7 @@ from ingest.starlette_door import StarletteDoor
 
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_TIMEOUT_S = 10.0
+PARTING_S = 1.0  # how long an idle connection stays open when the server stops
 LINGER_S = 5.0  # a refused sender may go on for so long, so that it gets to read the answer
 
 
@@ -113,7 +114,7 @@ class IngestProtocol(asyncio.BufferedProtocol):
         if exchange is not None:
             exchange.end_body()
             if exchange.intake is not None:
-                exchange.intake.when_settled(None)
+                exchange.intake.when_done(None)
             self._count("disconnect", exchange)
         self._starlette.connection_lost(exc)
         self._state = State.LINGER
@@ -125,11 +126,14 @@ class IngestProtocol(asyncio.BufferedProtocol):
         self._starlette.resume_writing()
 
     def shutdown(self) -> None:
-        """The server is stopping: idle connections close, others after their answer."""
+        """The server is stopping: connections close after their next answer.
+
+        An idle one may have a request on its way already, which a close would cut off.
+        """
         if self._state is State.STARLETTE:
             self._starlette.shutdown()
         elif self._state is State.HEAD and not self._held:
-            self._transport.close()
+            self._deadline = self._listener.clock() + PARTING_S
 
     # the way of the bytes
 
@@ -273,17 +277,23 @@ class IngestProtocol(asyncio.BufferedProtocol):
         """The body was read: answer now, or when its documents have their outcome."""
         exchange.end_body()
         assert exchange.intake is not None
-        if exchange.intake.ack != "indexed":
-            self._answer(*exchange.answer())
+        if exchange.intake.is_done:
+            self._answer_documents(exchange)
             return
         self._state = State.ANSWER
         self._deadline = self._listener.clock() + self._settings.ack_timeout_s
-        exchange.intake.when_settled(self._on_settled)
+        exchange.intake.when_done(self._on_done)
 
-    def _on_settled(self) -> None:
+    def _on_done(self) -> None:
         if self._exchange is not None:
-            self._answer(*self._exchange.answer())
+            self._answer_documents(self._exchange)
             self._go_on()
+
+    def _answer_documents(self, exchange: Exchange) -> None:
+        try:
+            self._answer(*exchange.answer())
+        except RequestError as error:
+            self._refuse(error)
 
     def _refuse(self, error: RequestError) -> None:
         """Answer with an error. Unless the whole body is here, the connection ends with it."""

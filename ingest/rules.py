@@ -1,9 +1,9 @@
 """The configured rules, compiled: where documents go, and which of their fields may be too long."""
 
 from ingest.config import Settings
-from ingest.field_rules import FieldRuleBook
-from ingest.mappings import default_directory, load
 from ingest.router.router import Router
+from ingest.trimmer.field_rules import FieldRuleBook
+from ingest.trimmer.index_templates import default_directory, load
 
 
 def compile_rules(settings: Settings) -> tuple[Router, FieldRuleBook]:

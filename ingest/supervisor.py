@@ -11,10 +11,11 @@ wait while a worker is replaced are taken by its successor instead of being rese
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import structlog
 import uvicorn
@@ -22,26 +23,36 @@ import uvicorn
 from ingest.admin import Admin
 from ingest.backoff import Backoff
 from ingest.cluster_facts import ClusterFacts
+from ingest.commands.mappings import apply_at_start
 from ingest.config import Settings
 from ingest.engine import Engine
 from ingest.errors import ConfigError
+from ingest.profiler import allow_tracing
+from ingest.sockets import address_of, bind_admin, bind_workers
 from ingest.totals import Totals
 from ingest.worker_process import WorkerProcess
 
 WATCH_S = 0.1
 SETTLED_S = 10.0  # a worker that lived for so long does not count as failing at its start
 KILL_MARGIN_S = 2.0
-BACKLOG = 2048
+_FIXED = ("listen", "admin", "admin_token", "workers", "data_dir")  # need a restart
 _RESPAWN = Backoff(initial_s=0.2, max_s=30.0, random=lambda: 1.0)
 log = structlog.get_logger(__name__)
 
 
 class Slot:
-    """One worker's place: its listening socket, and how often in a row it failed at the start."""
+    """One worker's place: its listening socket, and how often in a row it failed at the start.
+
+    After a change of configuration the old worker stays as `predecessor` until the new one
+    listens, and then until it has drained. Both listen on the same socket; on disk each has its
+    own directory, whatever happens to either.
+    """
 
     def __init__(self, listen: socket.socket):
         self.listen = listen
         self.worker: WorkerProcess | None = None
+        self.predecessor: WorkerProcess | None = None
+        self.drain_until: float | None = None
         self.failures = 0
         self.start_at = 0.0
 
@@ -49,8 +60,9 @@ class Slot:
 class Supervisor:
     """Runs until a signal; `run` gives the process's exit code."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, reload: Callable[[], Settings]):
         self._settings = settings
+        self._reload = reload
         self._engine = Engine(settings.data_dir) if settings.elasticsearch.is_embedded else None
         self._totals = Totals()
         self._slots: list[Slot] = []
@@ -61,12 +73,16 @@ class Supervisor:
     async def run(self) -> int:
         """Raises ConfigError when it can not start."""
         self._watch_signals()
+        allow_tracing(os.getpid())
         _check_data_dir(self._settings)
-        listens = _bind(self._settings)
+        listens = bind_workers(self._settings)
         try:
             if self._engine is not None:
                 await self._engine.start()
                 self._settings.elasticsearch.hosts = [self._engine.url]
+            if self._settings.apply_mappings:
+                for change in await apply_at_start(self._settings):
+                    log.info("template installed", name=change.template.name, was=change.state)
             self._slots = [Slot(listen) for listen in listens]
             return await self._serve()
         finally:
@@ -77,7 +93,7 @@ class Supervisor:
 
     async def _serve(self) -> int:
         facts = ClusterFacts(self._settings.elasticsearch)
-        admin_socket = _bind_admin(self._settings)
+        admin_socket = bind_admin(self._settings)
         admin = Admin(self._settings, self._totals, facts, self._readiness)
         server = _AdminServer(
             uvicorn.Config(
@@ -112,12 +128,29 @@ class Supervisor:
                     self._start(slot)
                 elif slot.worker.exit_code is not None:
                     self._replace(slot, index)
+                elif slot.predecessor is not None:
+                    self._watch_predecessor(slot, slot.predecessor)
                 elif slot.worker.scoreboard.heartbeat_age_s > self._settings.worker_stuck_s:
                     self._kill_stuck(slot.worker)
             if self._engine is not None and not self._engine.is_running:
                 log.warning("the embedded engine ended; starting it again")
                 await self._engine.start()
             await asyncio.sleep(WATCH_S)
+
+    def _watch_predecessor(self, slot: Slot, old: WorkerProcess) -> None:
+        """It drains as soon as its successor listens, and goes when it has drained."""
+        assert slot.worker is not None
+        if old.exit_code is not None:
+            slot.predecessor, slot.drain_until = None, None
+            self._totals.workers = self._workers()
+            self._totals.bury(old.scoreboard)
+            old.close()
+        elif slot.drain_until is None and slot.worker.is_listening:
+            old.drain()
+            slot.drain_until = time.monotonic() + self._settings.drain_s + KILL_MARGIN_S
+        elif slot.drain_until is not None and time.monotonic() > slot.drain_until:
+            log.error("a worker is killed before it has drained", pid=old.pid)
+            old.kill()
 
     def _start(self, slot: Slot) -> None:
         if time.monotonic() < slot.start_at:
@@ -161,7 +194,8 @@ class Supervisor:
         worker.kill()
 
     def _workers(self) -> list[WorkerProcess]:
-        return [slot.worker for slot in self._slots if slot.worker is not None]
+        both = (each for slot in self._slots for each in (slot.worker, slot.predecessor))
+        return [worker for worker in both if worker is not None]
 
     # starting and stopping
 
@@ -169,18 +203,45 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
             self._stop_now.set()
         self._stop.set()
 
+    def _on_hangup(self) -> None:
+        """New workers with the changed configuration; an invalid one changes nothing."""
+        try:
+            settings = self._reload()
+        except ConfigError as error:
+            self._totals.rejected_configurations += 1
+            log.error("the changed configuration is not used", reason=str(error))
+            return
+        if any(slot.predecessor is not None for slot in self._slots):
+            log.warning("the last change of configuration is still under way; send SIGHUP later")
+            return
+        kept = [key for key in _FIXED if getattr(settings, key) != getattr(self._settings, key)]
+        if kept:
+            log.warning("these settings take effect at the next start only", settings=kept)
+        fixed = {key: getattr(self._settings, key) for key in _FIXED}
+        if self._engine is not None:
+            fixed["elasticsearch"] = self._settings.elasticsearch
+        for key, value in fixed.items():
+            setattr(settings, key, value)
+        self._settings = settings
+        for slot in self._slots:
+            if slot.worker is not None:
+                slot.predecessor, slot.worker = slot.worker, None
+                slot.start_at = 0.0
+        log.info("configuration changed: new workers start, the old ones drain")
+
     async def _announce(self, admin_socket: socket.socket) -> None:
         while not self._readiness()[0]:
             await asyncio.sleep(0.02)
-        url = f"http://{_address(self._slots[0].listen)}/ingest"
+        url = f"http://{address_of(self._slots[0].listen)}/ingest"
         print(  # noqa: T201
-            f"ingest: documents {url}  admin http://{_address(admin_socket)}\n"
+            f"ingest: documents {url}  admin http://{address_of(admin_socket)}\n"
             f"try: curl -sS -H 'content-type: application/json' "
             f"""-d '{{"message":"hello"}}' '{url}?ack=indexed'""",
             flush=True,
@@ -213,7 +274,11 @@ class Supervisor:
                     worker.kill()
                 break
             await asyncio.sleep(0.02)
-        lost = sum(self._bury(slot) for slot in self._slots if slot.worker is not None)
+        lost = 0
+        for worker in workers:
+            lost += self._totals.bury(worker.scoreboard).lost
+            worker.close()
+        self._totals.workers = ()
         ledger = self._totals.ledger()
         log.info("stopped", received=ledger.received, indexed=ledger.indexed, lost=lost)
 
@@ -224,51 +289,6 @@ class _AdminServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-def _bind(settings: Settings) -> list[socket.socket]:
-    """A listening socket for each worker, all on one port."""
-    host, port = settings.listen_address
-    _refuse_taken("listen", host, port)
-    sockets: list[socket.socket] = []
-    for _ in range(settings.workers):
-        each = socket.socket(_family(host), socket.SOCK_STREAM)
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        each.bind((host, port))
-        each.listen(BACKLOG)
-        port = each.getsockname()[1]
-        sockets.append(each)
-    return sockets
-
-
-def _refuse_taken(key: str, host: str, port: int) -> None:
-    """SO_REUSEPORT would silently share the port with another service of the same user."""
-    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError as error:
-            raise ConfigError(f"{key}: {host}:{port} can not be used: {error.strerror}") from error
-
-
-def _bind_admin(settings: Settings) -> socket.socket:
-    host, port = settings.admin_address
-    _refuse_taken("admin", host, port)
-    admin = socket.socket(_family(host), socket.SOCK_STREAM)
-    admin.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    admin.bind((host, port))
-    return admin
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _check_data_dir(settings: Settings) -> None:

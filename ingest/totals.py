@@ -23,14 +23,18 @@ class Totals(Collector):
     def __init__(self) -> None:
         self._past_ledger = Ledger()
         self._past: Figures = {}
+        self._orphaned = 0  # documents in the spools that dead workers left
         self.workers: Sequence[WorkerProcess] = ()
         self.restarts = 0
+        self.rejected_configurations = 0
 
     def bury(self, scoreboard: Scoreboard) -> Ledger:
         """Keep a dead worker's figures; what it held in memory is lost. Gives its last ledger."""
         ledger = scoreboard.read_ledger()
         ledger.close()
         self._past_ledger.add(ledger)
+        self._past_ledger.spooled -= ledger.spooled
+        self._orphaned += ledger.spooled
         for metric in CATALOGUE:
             if metric.kind != "gauge":
                 _add(self._past.setdefault(metric.name, {}), scoreboard.read(metric))
@@ -41,6 +45,10 @@ class Totals(Collector):
         total.add(self._past_ledger)
         for worker in self.workers:
             total.add(worker.scoreboard.read_ledger())
+        # What a worker left and another has read back was never away: it is one document.
+        handed_over = min(total.recovered, self._orphaned)
+        total.recovered -= handed_over
+        total.spooled += self._orphaned - handed_over
         return total
 
     def figures(self, metric: Metric) -> dict[str, list[int]]:
@@ -57,6 +65,12 @@ class Totals(Collector):
             yield _family(metric, self.figures(metric))
         yield _counter(
             "ingest_worker_restarts_total", "Workers that were replaced.", "", {"": self.restarts}
+        )
+        yield _counter(
+            "ingest_rejected_configurations_total",
+            "Changed configurations (SIGHUP) that were not valid and not used.",
+            "",
+            {"": self.rejected_configurations},
         )
         ages = GaugeMetricFamily(
             "ingest_worker_heartbeat_age_seconds",

@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import functools
 import gc
+import os
 import random
 import signal
 import socket
@@ -23,7 +24,8 @@ import structlog
 import uvicorn
 import uvloop
 
-from ingest import app, logs
+from ingest import app, logs, metrics
+from ingest.adoption import Adoption
 from ingest.amendment import Amendment
 from ingest.backoff import Backoff
 from ingest.backpressure import Backpressure
@@ -31,18 +33,25 @@ from ingest.batcher import Batcher
 from ingest.bulk_writer import BulkWriter
 from ingest.cluster import BulkClient
 from ingest.dead_letters import DeadLetters
+from ingest.failpoints import make_failpoint
 from ingest.head import Head
 from ingest.listener import Listener
 from ingest.orders import Orders, receive_orders
 from ingest.outcomes import Outcomes
 from ingest.parser import RouteDocument
 from ingest.pipeline import Pipeline
+from ingest.profiler import allow_tracing
 from ingest.protocol import IngestProtocol
 from ingest.rules import compile_rules
 from ingest.scoreboard import Scoreboard
 from ingest.short_id import short_id
+from ingest.spool import DiskSpool, SpoolLimits, Surroundings, files_for
+from ingest.spool.committer import OnCommitted
+from ingest.spooling import Group, Spooling
 
 HEARTBEAT_S = 0.5
+DRAIN_LOOK_S = 0.02
+SPOOL_CLOSE_S = 10.0
 log = structlog.get_logger(__name__)
 
 
@@ -51,6 +60,7 @@ class Worker:
 
     def __init__(self, orders: Orders, control: socket.socket, listen: socket.socket, board: int):
         settings = self._settings = orders.settings
+        hit = make_failpoint(settings.failpoint)
         loop = asyncio.get_running_loop()
         self._control = control
         self._listen = listen
@@ -61,7 +71,7 @@ class Worker:
         self._dead_letters = DeadLetters(
             settings.data_dir, lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
         )
-        self._client = BulkClient(settings.elasticsearch, settings.max_in_flight)
+        self._client = BulkClient(settings.elasticsearch, settings.max_in_flight, hit)
         self._writer = BulkWriter(
             self._client,
             Outcomes(self._scoreboard, self._backpressure, self._dead_letters),
@@ -78,11 +88,40 @@ class Worker:
             flush_documents=settings.flush_documents,
             flush_interval_s=settings.flush_interval_s,
         )
+        surroundings = Surroundings(files=files_for(hit), hit=hit)
+        self._spooling = Spooling(
+            functools.partial(self._open_spool, orders, surroundings),
+            self._batcher,
+            self._backpressure,
+            self._scoreboard,
+            loop,
+        )
+        self._adoption = Adoption(settings.data_dir, surroundings, self._spooling, self._scoreboard)
         self._listener = Listener(
             settings, self._pipeline(orders), self._backpressure, self._scoreboard, time.monotonic
         )
         self._server = self._build_server()
         self._should_drain = asyncio.Event()
+
+    def _open_spool(
+        self, orders: Orders, surroundings: Surroundings, on_committed: OnCommitted[Group]
+    ) -> DiskSpool[Group]:
+        settings = orders.settings
+        limits = SpoolLimits(
+            quota_bytes=settings.spool_quota_bytes // settings.workers,
+            free_bytes_min=settings.spool_free_bytes_min,
+            file_bytes=settings.spool_file_bytes,
+        )
+        spool: DiskSpool[Group] = DiskSpool(
+            settings.data_dir,
+            on_committed,
+            limits=limits,
+            surroundings=surroundings,
+            directory_id=orders.worker_id,
+            on_sync=functools.partial(self._scoreboard.observe, metrics.SPOOL_SYNC_SECONDS),
+        )
+        spool.start()
+        return spool
 
     def _pipeline(self, orders: Orders) -> Pipeline:
         router, fields = compile_rules(orders.settings)
@@ -93,6 +132,7 @@ class Worker:
         return Pipeline(
             route_request=route_request,
             amendment=Amendment(orders.settings.max_document_bytes, fields.rules_for),
+            spooling=self._spooling,
             batcher=self._batcher,
             backpressure=self._backpressure,
             scoreboard=self._scoreboard,
@@ -121,18 +161,36 @@ class Worker:
         self._control.setblocking(False)
         loop.add_reader(self._control, self._read_control)
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(self._beat())
-            ticking = tasks.create_task(self._listener.tick())
+            background = [
+                tasks.create_task(self._beat()),
+                tasks.create_task(self._listener.tick()),
+                tasks.create_task(self._spooling.feed()),
+                tasks.create_task(self._adoption.keep_looking()),
+            ]
             serving = tasks.create_task(self._server.serve(sockets=[self._listen]))
             await self._should_drain.wait()
             await self._drain(serving)
-            beating.cancel()
-            ticking.cancel()
+            for task in background:
+                task.cancel()
+
+    def watch_garbage_collector(self) -> None:
+        """Count its pauses; nobody else can see them."""
+        started = 0.0
+
+        def watch(phase: str, details: dict[str, int]) -> None:
+            nonlocal started
+            if phase == "start":
+                started = time.monotonic()
+            else:
+                self._scoreboard.observe(metrics.GC_PAUSE_SECONDS, time.monotonic() - started)
+
+        gc.callbacks.append(watch)
 
     async def _beat(self) -> None:
         is_listening = False
         while True:
             self._scoreboard.beat()
+            self._spooling.show()
             if self._server.started and not is_listening:
                 is_listening = True
                 self._scoreboard.enter("listening")
@@ -156,11 +214,14 @@ class Worker:
         self._listener.is_draining = True
         self._server.should_exit = True
         await serving
+        self._spooling.stop_feeding()
         self._batcher.flush()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._writer.drain(), max(0.1, deadline - time.monotonic()))
-        self._writer.cancel()
         ledger = self._scoreboard.ledger
+        while self._writer.is_busy and time.monotonic() < deadline:
+            if self._writer.is_failing and not ledger.in_memory:
+                break  # what is left is in the spool
+            await asyncio.sleep(DRAIN_LOOK_S)
+        self._writer.cancel()
         if ledger.in_memory:
             log.error(
                 "documents are lost: elasticsearch did not take them within drain_s",
@@ -169,6 +230,7 @@ class Worker:
             )
         ledger.close()
         self._scoreboard.publish()
+        await self._spooling.close(SPOOL_CLOSE_S)
         self._client.close()
         self._dead_letters.close()
 
@@ -188,11 +250,13 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     control = socket.socket(fileno=control_fd)
     orders = receive_orders(control)
+    allow_tracing(os.getppid())
     listen = socket.socket(fileno=listen_fd)
     logs.configure(orders.settings, worker=short_id(orders.worker_id)[:8])
 
     async def run() -> None:
         worker = Worker(orders, control, listen, board_fd)
+        worker.watch_garbage_collector()
         gc.collect()
         gc.freeze()
         await worker.run()

@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -146,7 +147,8 @@ def _load(
 ) -> Row:
     arrived, cpu_before = _arrived(sink), cpu.cpu_of(service.pids)
     supervisor_before = cpu.cpu_of(service.supervisor)
-    summary = _generate(service, arguments, size, seconds)
+    with _profiled(service, arguments.profile, seconds):
+        summary = _generate(service, arguments, size, seconds)
     documents = summary["documents"]
     wait_until(lambda: _arrived(sink) - arrived >= documents, DELIVERY_S)
     used, delivered = cpu.cpu_of(service.pids) - cpu_before, _arrived(sink) - arrived
@@ -170,6 +172,24 @@ def _load(
         shed=summary["shed"],
         faults=faults,
     )
+
+
+@contextmanager
+def _profiled(service: Service, output: Path | None, seconds: float) -> Iterator[None]:
+    """A flame graph of the worker beside the load, of the last load that is long enough."""
+    if output is None or not service.admin or seconds < 2:
+        yield
+        return
+    url = f"{service.admin}/debug/profile?worker=0&seconds={int(seconds) - 1}"
+
+    def record() -> None:
+        with urlopen(url, timeout=seconds + 60) as answer:
+            output.write_bytes(answer.read())
+
+    recording = threading.Thread(target=record)
+    recording.start()
+    yield
+    recording.join()
 
 
 def _generate(
@@ -231,6 +251,7 @@ def _arguments() -> argparse.Namespace:
     add("--config", type=Path, metavar="FILE", help="of our service")
     add("--data-parent", type=Path, metavar="DIR", help="on the disk that `durable` is to use")
     add("--json", type=Path, metavar="FILE", help="write each load")
+    add("--profile", type=Path, metavar="FILE", help="a flame graph of our worker under load")
     add("--peer", action="append", default=[], metavar="NAME=COMMAND")
     return parser.parse_args()
 

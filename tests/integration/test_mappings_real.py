@@ -9,9 +9,10 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from ingest.errors import ConfigError
-from ingest.field_rules import FieldRuleBook
-from ingest.mappings import Change, Template, Templates, apply, default_directory, load, plan
-from ingest.trimmer import trim
+from ingest.mappings import Change, apply, plan
+from ingest.trimmer.field_rules import FieldRuleBook
+from ingest.trimmer.index_templates import Template, Templates, default_directory, load
+from ingest.trimmer.trimmer import trim
 
 
 @pytest.fixture

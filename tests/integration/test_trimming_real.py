@@ -8,9 +8,9 @@ import orjson
 import pytest
 from elasticsearch import Elasticsearch
 
-from ingest.composition import Composed, flat_settings
-from ingest.field_rules import FieldRules
-from ingest.trimmer import trim
+from ingest.trimmer.composition import Composed, flat_settings
+from ingest.trimmer.field_rules import FieldRules
+from ingest.trimmer.trimmer import trim
 
 KEYWORD = {"type": "keyword"}
 LIMIT = 32_766

@@ -8,10 +8,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.composition import Composed
-from ingest.field_rules import FieldRules, Oversize
-from ingest.json_spans import SHORT_STRING_BYTES, long_leaves, prefix_of
-from ingest.trimmer import trim
+from ingest.trimmer.composition import Composed
+from ingest.trimmer.field_rules import FieldRules, Oversize
+from ingest.trimmer.json_spans import SHORT_STRING_BYTES, long_leaves, prefix_of
+from ingest.trimmer.trimmer import trim
 
 LIMIT = 32_766
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^"]++', re.DOTALL)

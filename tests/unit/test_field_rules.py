@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from ingest.composition import Composed
 from ingest.errors import ConfigError
-from ingest.field_rules import DISTINCT_PATHS_MAX, FieldRuleBook, FieldRules, Oversize
-from ingest.mappings import Template, Templates, default_directory, load
+from ingest.trimmer.composition import Composed
+from ingest.trimmer.field_rules import DISTINCT_PATHS_MAX, FieldRuleBook, FieldRules, Oversize
+from ingest.trimmer.index_templates import Template, Templates, default_directory, load
 
 KEYWORD = {"type": "keyword"}
 STRINGS_AS_KEYWORDS = {"s": {"match_mapping_type": "string", "mapping": KEYWORD}}

@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from ingest.composition import Composed
-from ingest.field_rules import FieldRules, Oversize, OversizeAction
-from ingest.trimmer import Trimmed, TrimmedField, trim
+from ingest.trimmer.composition import Composed
+from ingest.trimmer.field_rules import FieldRules, Oversize, OversizeAction
+from ingest.trimmer.trimmer import Trimmed, TrimmedField, trim
 
 LIMIT = 32_766
 KEYWORD = {"type": "keyword"}

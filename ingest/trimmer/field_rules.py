@@ -7,11 +7,11 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingest.composition import Composed, wildcard
 from ingest.errors import ConfigError
-from ingest.index_mapping import IndexMapping
-from ingest.mappings import Templates
-from ingest.terms import AS_IS, Term
+from ingest.trimmer.composition import Composed, wildcard
+from ingest.trimmer.index_mapping import IndexMapping
+from ingest.trimmer.index_templates import Templates
+from ingest.trimmer.terms import AS_IS, Term
 
 DISTINCT_PATHS_MAX = 10_000
 TARGETS_REMEMBERED = 4096

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ingest.composition import compose
 from ingest.errors import ConfigError
-from ingest.mappings import default_directory, load
+from ingest.trimmer.composition import compose
+from ingest.trimmer.index_templates import default_directory, load
 
 META = {"managed_by": "ingest", "version": 1}
 

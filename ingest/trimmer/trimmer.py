@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from ingest.field_rules import FieldRule, FieldRules, OversizeAction
-from ingest.json_spans import (
+from ingest.trimmer.field_rules import FieldRule, FieldRules, OversizeAction
+from ingest.trimmer.json_spans import (
     SHORT_STRING_BYTES,
     Leaf,
     comma_after,
@@ -24,7 +24,7 @@ from ingest.json_spans import (
     long_leaves,
     prefix_of,
 )
-from ingest.terms import TERM_BYTES_MAX
+from ingest.trimmer.terms import TERM_BYTES_MAX
 
 MARKED_FIELD_CHARACTERS_MAX = 256
 _NULL = ord("n")

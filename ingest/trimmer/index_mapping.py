@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ingest.analysis import Analysis, listed
-from ingest.composition import Composed, wildcard
 from ingest.errors import ConfigError
-from ingest.terms import Term, utf8_bytes
+from ingest.trimmer.analysis import Analysis, listed
+from ingest.trimmer.composition import Composed, wildcard
+from ingest.trimmer.terms import Term, utf8_bytes
 
 LOGSDB_IGNORE_ABOVE = 8191
 _TEXT_TYPES = {"text", "match_only_text", "search_as_you_type", "annotated_text"}

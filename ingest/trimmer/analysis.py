@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ingest.terms import AS_IS, FOLDED, LOWERED, UNKNOWN, Growth
+from ingest.trimmer.terms import AS_IS, FOLDED, LOWERED, UNKNOWN, Growth
 
 _SHRINKING = {"trim", "decimal_digit", "cjk_width", "elision", "arabic_normalization"}
 _FOLDING = {"uppercase", "asciifolding", "german_normalization", "scandinavian_folding"}

@@ -1,0 +1,82 @@
+"""The pure stages of the hot path on the bench's documents, one callable each.
+
+Each takes 1,000 nested log documents of about 415 bytes; what it needs is prepared outside.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from ingest.bulk_response import is_flawless
+from ingest.config import load
+from ingest.encoder import encode
+from ingest.model import Target
+from ingest.parser import parse
+from ingest.router.routes import read_routes
+from ingest.rules import compile_rules
+from ingest.splitter import split_json, split_lines
+from ingest.trimmer.field_rules import FieldRuleBook
+from ingest.trimmer.trimmer import trim
+from loadtest.corpus import body, documents
+
+DOCUMENTS = 1000
+RULE = {
+    "name": "services",
+    "when": {"field": "service.name", "exists": True},
+    "target": "logs-{service.name|unknown}-default",
+}
+Stage = Callable[[], object]
+
+
+def calibration() -> Stage:
+    """What the others are measured against: the parser and the allocator of this machine."""
+    lines = documents("logs", 2, DOCUMENTS)
+
+    def run() -> None:
+        for line in lines:
+            orjson.loads(line)
+
+    return run
+
+
+def stages() -> dict[str, Stage]:
+    """Every stage by name."""
+    lines = [line + b"\n" for line in documents("logs", 1, DOCUMENTS)]
+    ndjson = body([line[:-1] for line in lines])
+    array = b"[" + b",".join(line[:-1] for line in lines) + b"]"
+    settings = load({})
+    default, fields = compile_rules(settings)
+    settings.routes = read_routes([RULE])
+    ruled, _ = compile_rules(settings)
+    plain_route = default.for_request("/ingest", None, {}, {})
+    rule_route = ruled.for_request("/ingest", None, {}, {})
+    targets = parse(list(lines), 0, rule_route, _unchanged).targets
+    answer = b'{"errors":false,"took":1,"items":[%b]}' % b",".join(
+        [b'{"create":{"status":201}}'] * DOCUMENTS
+    )
+    return {
+        "split": lambda: split_lines(ndjson),
+        "split an array": lambda: split_json(array),
+        "parse, default target": lambda: parse(list(lines), 0, plain_route, _unchanged),
+        "parse, rule on a field": lambda: parse(list(lines), 0, rule_route, _unchanged),
+        "encode": lambda: encode(lines, targets, b"AAAAAAAAAAAAAAAAAAAAAA1f"),
+        "read a flawless answer": lambda: is_flawless(answer, DOCUMENTS),
+        "trim, nothing to cut": _trimming(fields),
+    }
+
+
+def _trimming(fields: FieldRuleBook) -> Stage:
+    lines = documents("oversized", 1, 50)
+    parsed: list[dict[str, Any]] = [orjson.loads(line) for line in lines]
+    rules = fields.rules_for("logs-generic-default")
+
+    def run() -> None:
+        for line, document in zip(lines, parsed, strict=True):
+            trim(line, document, rules)
+
+    return run
+
+
+def _unchanged(line: bytes, document: dict[str, Any], target: Target) -> bytes:
+    return line
