@@ -3,11 +3,14 @@
 import argparse
 import asyncio
 import faulthandler
+import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from ingest import config, logs
 from ingest.commands import check, mappings, profile, spool
@@ -141,6 +144,8 @@ def _serve(options: dict[str, Any]) -> int:
     settings = _settings(options)
     faulthandler.enable()
     logs.configure(settings)
+    if unknown := config.unknown_variables(os.environ):
+        structlog.get_logger(__name__).warning("these variables are not settings", names=unknown)
 
     async def run() -> int:
         return await Supervisor(settings, lambda: _settings(options)).run()

@@ -19,12 +19,18 @@ class Amended:
     trimmed: tuple[TrimmedField, ...] = ()
 
 
+# A line that is not longer can not hold a term over Lucene's limit: a JSON escape is never
+# shorter than what it stands for.
+SAFE_LINE_BYTES = 32_766
+
+
 class Amendment:
     """Trims oversized fields, adds a missing `@timestamp`, refuses what is too large.
 
     Called for few lines only. Splices: the bytes that the producer sent stay as they are, around
     what is cut out and put in. A field whose rule says `dead_letter` is left whole: Elasticsearch
-    refuses the document, and it becomes a dead letter with its original bytes.
+    refuses the document, and it becomes a dead letter with its original bytes. Lines of up to
+    `looks_beyond_bytes` need to be shown only where a target trims short ones or adds a time.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class Amendment:
         now: Callable[[], float] = time.time,
     ):
         self._max_document_bytes = max_document_bytes
+        self.looks_beyond_bytes = min(SAFE_LINE_BYTES, max_document_bytes)
         self._rules_for = rules_for
         self._now = now
 
@@ -49,7 +56,7 @@ class Amendment:
         if trimmed is not None and trimmed.dead_letter is None:
             line = trimmed.line
         if target.adds_timestamp and "@timestamp" not in document:
-            line = _with_timestamp(line, timestamp(self._now()), is_empty=not document)
+            line = _with_timestamp(line, timestamp(self._now()))
         return Amended(line, trimmed.fields if trimmed is not None else ())
 
 
@@ -59,7 +66,8 @@ def timestamp(seconds: float) -> bytes:
     return f"{whole}.{int(seconds * 1000) % 1000:03d}Z".encode()
 
 
-def _with_timestamp(line: bytes, stamp: bytes, *, is_empty: bool) -> bytes:
+def _with_timestamp(line: bytes, stamp: bytes) -> bytes:
     inside = line.index(b"{") + 1
-    comma = b"" if is_empty else b","
-    return b'%b"@timestamp":"%b"%b%b' % (line[:inside], stamp, comma, line[inside:])
+    rest = line[inside:]
+    comma = b"" if rest.lstrip().startswith(b"}") else b","
+    return b'%b"@timestamp":"%b"%b%b' % (line[:inside], stamp, comma, rest)

@@ -5,6 +5,7 @@
     200, some items failed         settled item by item; what failed is sent again, after a pause
     413                            halved; one document alone is a dead letter
     400 for the whole request      bisected to the one bad document; that is a dead letter
+                                   (if Elasticsearch says it: a proxy's 400 counts as no answer)
     anything else, or no answer    the whole batch again, after a pause, for as long as it takes
 
 There is no attempt limit: a 429 or a time-out does not prove that nothing was indexed, and the
@@ -34,6 +35,9 @@ class Bulk(Protocol):
 
     async def bulk(self, chunks: Sequence[bytes]) -> Answer:
         """Raises Unanswered."""
+
+    async def answers(self) -> bool:
+        """Whether the cluster answers at all: a small question, before a batch is tried."""
 
 
 class BulkWriter:
@@ -77,10 +81,12 @@ class BulkWriter:
         """Whether the last requests came back with nothing."""
         return self._failures > 0
 
-    def cancel(self) -> None:
+    async def cancel(self) -> None:
         """Give up what is not settled; the ledger knows how much that is."""
         for delivery in self._deliveries:
             delivery.cancel()
+        if self._deliveries:
+            await asyncio.wait(self._deliveries)
 
     def _start(self, delivery: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(delivery)
@@ -119,6 +125,8 @@ class BulkWriter:
                 if self._failures:
                     self._pauses += 1
                     await self._sleep(self._backoff.pause_s(self._pauses))
+                    if not await self._client.answers():
+                        return None
                 return await self._request(batch)
 
     async def _request(self, batch: list[Chunk]) -> Answer | None:
@@ -134,7 +142,7 @@ class BulkWriter:
             self._scoreboard.observe(metrics.BULK_REQUEST_SECONDS, self._clock() - started)
         if answer.status == 200:
             return answer
-        if answer.status in (400, 413):
+        if answer.status == 413 or (answer.status == 400 and read_error(answer.body)):
             self._succeeded()
             self._scoreboard.add(metrics.BULK_REQUESTS, 1, "refused")
             return answer

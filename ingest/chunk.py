@@ -45,6 +45,13 @@ class Chunk:
     spooled_bytes: int = 0  # while the bytes are only on disk
     originals: Mapping[int, bytes] = field(default_factory=dict)
 
+    @property
+    def held_bytes(self) -> int:
+        """What it takes of the pending bytes."""
+        if not self.originals:
+            return len(self.bulk)
+        return len(self.bulk) + sum(map(len, self.originals.values()))
+
 
 def pairs(bulk: bytes) -> list[bytes]:
     """Bulk NDJSON as one piece a document: its action line and source line together."""

@@ -24,6 +24,7 @@ from ingest.config import ElasticsearchSettings
 from ingest.errors import ConfigError
 from ingest.failpoints import Hit
 
+PROBE_S = 5.0
 _BULK_TARGET = f"/_bulk?filter_path={FILTER_PATH}"
 _JSON = "application/vnd.elasticsearch+json; compatible-with=8"
 _NDJSON = "application/vnd.elasticsearch+x-ndjson; compatible-with=8"
@@ -56,6 +57,22 @@ class BulkClient:
         """Raises Unanswered."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._bulk, chunks)
+
+    async def answers(self) -> bool:
+        """Whether a small question gets any answer at all."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            self._client.options(request_timeout=PROBE_S).perform_request(
+                "GET", "/_cluster/health?filter_path=status", headers={"accept": _JSON}
+            )
+        except ApiError as error:  # a key that may only write is answered 403
+            return error.status_code < 500
+        except TransportError:
+            return False
+        return True
 
     def _bulk(self, chunks: Sequence[bytes]) -> Answer:
         size_bytes = sum(map(len, chunks))

@@ -7,7 +7,7 @@ module (`make readme`).
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,9 +22,11 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -36,7 +38,7 @@ KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 CLUSTER_BODY_BYTES_MAX = 100 * MiB  # Elasticsearch's http.max_content_length by default
 
 Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ElasticsearchSettings(BaseModel):
@@ -46,6 +48,7 @@ class ElasticsearchSettings(BaseModel):
 
     hosts: list[str] = Field(
         ["embedded"],
+        min_length=1,
         description="URLs of the nodes, used in turn; `embedded` starts the engine that ships with "
         "the optional `noida-db` package, for trials",
     )
@@ -72,6 +75,10 @@ class ElasticsearchSettings(BaseModel):
         for host in self.hosts:
             if host != "embedded" and not host.startswith(("http://", "https://")):
                 raise ValueError(f"hosts: {host!r} is not a URL; write http://HOST:PORT")
+            if "@" in host:
+                raise ValueError(
+                    "hosts: a URL is shown in places; give username and password apart"
+                )
         if "embedded" in self.hosts and len(self.hosts) > 1:
             raise ValueError("hosts: 'embedded' can not be mixed with other hosts")
         return self
@@ -245,7 +252,7 @@ def load(options: Mapping[str, Any], config_file: Path | None = None) -> Setting
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            layers = (named["init_settings"], named["env_settings"])
+            layers = (named["init_settings"], _Environment(settings_cls))
             if config_file is None:
                 return layers
             return (*layers, TomlConfigSettingsSource(settings_cls, toml_file=config_file))
@@ -258,8 +265,31 @@ def load(options: Mapping[str, Any], config_file: Path | None = None) -> Setting
         return Settings.model_construct(**dict(Sources(**options)))
     except ValidationError as error:
         raise ConfigError(_complaints(error, config_file)) from error
+    except ConfigError as error:
+        raise ConfigError(f"{config_file}: {error}" if config_file else str(error)) from error
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config_file}: not valid TOML: {error}") from error
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Variables that look like ours and are not: a typing error would be silent."""
+    known = {f"INGEST_{key}".upper() for key in Settings.model_fields}
+    ours = (each for each in environment if each.startswith("INGEST_"))
+    return sorted(each for each in ours if each.partition("__")[0] not in known)
+
+
+class _Environment(EnvSettingsSource):
+    """INGEST_ELASTICSEARCH=URL,URL is short for the hosts, beside INGEST_ELASTICSEARCH__…"""
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if isinstance(hosts := values.get("elasticsearch"), str):
+            field = self.settings_cls.model_fields["elasticsearch"]
+            nested = self.explode_env_vars("elasticsearch", field, self.env_vars)
+            values["elasticsearch"] = {**nested, "hosts": hosts.split(",")}
+        return values
 
 
 def _complaints(error: ValidationError, config_file: Path | None) -> str:

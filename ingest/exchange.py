@@ -200,7 +200,7 @@ class Exchange:
             raise intake.error
         self._pipeline.acknowledge(intake)
         return documents_answer(
-            intake.ack, intake.received, intake.rejected, intake.trimmed, intake.failures
+            intake.ack, intake.received, intake.rejected, intake.trimmed, intake.listed_failures
         )
 
     def refusal(self, error: RequestError) -> tuple[int, bytes]:

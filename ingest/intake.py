@@ -55,6 +55,11 @@ class Intake:
         return self.received - self.rejected
 
     @property
+    def listed_failures(self) -> list[Rejection]:
+        """In the order of the body, whichever was known first."""
+        return sorted(self.failures, key=lambda failure: failure.position)
+
+    @property
     def is_done(self) -> bool:
         """Whether what the ack level asks for has come true, or can't any more."""
         if not self.is_read:

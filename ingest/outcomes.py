@@ -19,6 +19,7 @@ from ingest.dead_letters import DeadLetter, DeadLetters
 from ingest.model import Rejection
 from ingest.scoreboard import Scoreboard
 
+REASON_CHARACTERS_MAX = 500
 Outcome = Literal["indexed", "duplicate", "dead_letter"]
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Outcomes:
                 chunk.lot.keeper.settle(chunk.sequences)
         self._scoreboard.publish()
         for chunk in chunks:
-            self._backpressure.release(len(chunk.bulk))
+            self._backpressure.release(chunk.held_bytes)
             chunk.lot.receipt.settle(chunk.count)
 
     async def settle(self, batch: Sequence[Chunk], items: Sequence[Item]) -> list[Chunk]:
@@ -77,14 +78,12 @@ class Outcomes:
             left = set(rest.sequences) if rest else ()
             chunk.lot.keeper.settle([each for each in chunk.sequences if each not in left])
         self._scoreboard.add(metrics.FAILURE_STORE, stored)
-        self._backpressure.release(len(chunk.bulk) - (len(rest.bulk) if rest else 0))
+        self._backpressure.release(chunk.held_bytes - (rest.held_bytes if rest else 0))
         receipt = chunk.lot.receipt
         receipt.settle(indexed + duplicates)
         for item in letters:
             self._scoreboard.add(metrics.DEAD_LETTERS, 1, item.error_type)
-            receipt.fail(
-                Rejection(chunk.positions[item.index], item.error_type, item.reason, item.status)
-            )
+            receipt.fail(_rejection(chunk, item))
 
     async def _keep(self, letters: list[DeadLetter]) -> bool:
         try:
@@ -141,6 +140,12 @@ def _letters(chunk: Chunk, items: Sequence[Item]) -> list[DeadLetter]:
         attempts = chunk.attempts + 1
         letters.append(DeadLetter(action_line, document, item.status, item.error, attempts))
     return letters
+
+
+def _rejection(chunk: Chunk, item: Item) -> Rejection:
+    """For the answer; Elasticsearch's reason may repeat the whole value that it refused."""
+    reason = item.reason[:REASON_CHARACTERS_MAX]
+    return Rejection(chunk.positions[item.index], item.error_type, reason, item.status)
 
 
 def _again(item: Item) -> Item:

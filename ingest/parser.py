@@ -14,10 +14,6 @@ import orjson
 from ingest.errors import DocumentRefused
 from ingest.model import Rejection, Target
 
-# A line that is not longer can not hold a term over Lucene's limit: a JSON escape is never
-# shorter than what it stands for.
-SAFE_LINE_BYTES = 32_766
-
 RouteDocument = Callable[[dict[str, Any], bytes], Target]
 AmendLine = Callable[[bytes, dict[str, Any], Target], bytes]
 
@@ -38,12 +34,16 @@ class Parsed:
 
 
 def parse(
-    lines: list[bytes], first_position: int, route: RouteDocument, amend: AmendLine
+    lines: list[bytes],
+    first_position: int,
+    route: RouteDocument,
+    amend: AmendLine,
+    amends_beyond_bytes: int,
 ) -> Parsed:
     """The verdict on each of `lines`; blank ones are skipped and have no position.
 
     `amend` is called for the few documents that may have to change (no `@timestamp` where the
-    target wants one, or a line so long that a field may be oversized) and gives the line to send;
+    target wants one, or a line longer than `amends_beyond_bytes`) and gives the line to send;
     it and `route` raise DocumentRefused. `lines` itself is amended in place.
     """
     targets: list[Target] = []
@@ -57,7 +57,7 @@ def parse(
             if document.__class__ is not dict:
                 raise DocumentRefused("not_an_object", "a document must be a JSON object")
             target = route(document, line)
-            may_be_oversized = len(line) > SAFE_LINE_BYTES or target.trims_short_lines
+            may_be_oversized = len(line) > amends_beyond_bytes or target.trims_short_lines
             if may_be_oversized or (target.adds_timestamp and "@timestamp" not in document):
                 index = len(targets) + len(skipped)
                 lines[index] = amend(line, document, target)

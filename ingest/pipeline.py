@@ -113,7 +113,9 @@ class Pipeline:
 
         for start in range(0, len(lines), CHUNK_DOCUMENTS_MAX):
             block = lines[start : start + CHUNK_DOCUMENTS_MAX]
-            parsed = parse(block, intake.received, intake.route, amend)
+            parsed = parse(
+                block, intake.received, intake.route, amend, self._amendment.looks_beyond_bytes
+            )
             self._count(intake, parsed.received, parsed.rejections)
             if parsed.lines:
                 self._send(intake, parsed)
@@ -127,7 +129,7 @@ class Pipeline:
             bulk = encode(parsed.lines, parsed.targets, intake.key, parsed.positions)
         chunk = Chunk(bulk, count, Lot(intake, count), range(count), parsed.positions)
         chunk.originals = parsed.originals
-        self._backpressure.hold(len(bulk))
+        self._backpressure.hold(chunk.held_bytes)
         if intake.ack == "durable":
             self._spooling.append(chunk, intake)
         else:

@@ -256,7 +256,9 @@ class IngestProtocol(asyncio.BufferedProtocol):
     def _wait(self) -> None:
         self._state = State.WAIT
         self._deadline = self._listener.clock() + self._settings.buffer_wait_s
-        self._backpressure.wait(self)
+        exchange = self._exchange
+        assert exchange is not None
+        self._backpressure.wait(self, holds_buffer=exchange.is_started)
 
     def on_room(self) -> bool:
         """Called by Backpressure, in order of arrival."""

@@ -152,7 +152,7 @@ class Spooling:
     def _set_aside(self, group: Group) -> None:
         """Keep only the handles; each chunk remembers its size in the record."""
         for chunk in group.chunks:
-            self._backpressure.release(len(chunk.bulk))
+            self._backpressure.release(len(chunk.bulk))  # originals stay
             chunk.spooled_bytes, chunk.bulk = len(chunk.bulk), b""
         self._backlog.append(group)
 

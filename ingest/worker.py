@@ -221,7 +221,7 @@ class Worker:
             if self._writer.is_failing and not ledger.in_memory:
                 break  # what is left is in the spool
             await asyncio.sleep(DRAIN_LOOK_S)
-        self._writer.cancel()
+        await self._writer.cancel()
         if ledger.in_memory:
             log.error(
                 "documents are lost: elasticsearch did not take them within drain_s",

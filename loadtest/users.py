@@ -87,11 +87,15 @@ class Producer(FastHttpUser):  # type: ignore[misc]
         post = next(self._posts)
         self.load.sent[self.kind].begin(post.documents)
         import sys, traceback
+
         t0 = time.perf_counter()
         try:
             verdict = self.send(post)
         except BaseException as e:
-            print("KILLED", repr(e), self.kind, self._state, time.perf_counter()-t0, file=sys.stderr); traceback.print_exc()
+            print(
+                "KILLED", repr(e), self.kind, self._state, time.perf_counter() - t0, file=sys.stderr
+            )
+            traceback.print_exc()
             raise
         if verdict is not None:
             self.load.sent[self.kind].end(post, verdict)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from ingest.amendment import SAFE_LINE_BYTES
 from ingest.bulk_response import is_flawless
 from ingest.config import load
 from ingest.encoder import encode
@@ -51,15 +52,19 @@ def stages() -> dict[str, Stage]:
     ruled, _ = compile_rules(settings)
     plain_route = default.for_request("/ingest", None, {}, {})
     rule_route = ruled.for_request("/ingest", None, {}, {})
-    targets = parse(list(lines), 0, rule_route, _unchanged).targets
+    targets = parse(list(lines), 0, rule_route, _unchanged, SAFE_LINE_BYTES).targets
     answer = b'{"errors":false,"took":1,"items":[%b]}' % b",".join(
         [b'{"create":{"status":201}}'] * DOCUMENTS
     )
     return {
         "split": lambda: split_lines(ndjson),
         "split an array": lambda: split_json(array),
-        "parse, default target": lambda: parse(list(lines), 0, plain_route, _unchanged),
-        "parse, rule on a field": lambda: parse(list(lines), 0, rule_route, _unchanged),
+        "parse, default target": lambda: parse(
+            list(lines), 0, plain_route, _unchanged, SAFE_LINE_BYTES
+        ),
+        "parse, rule on a field": lambda: parse(
+            list(lines), 0, rule_route, _unchanged, SAFE_LINE_BYTES
+        ),
         "encode": lambda: encode(lines, targets, b"AAAAAAAAAAAAAAAAAAAAAA1f"),
         "read a flawless answer": lambda: is_flawless(answer, DOCUMENTS),
         "trim, nothing to cut": _trimming(fields),

@@ -20,11 +20,12 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
-from tests.fakes import ScriptedElasticsearch, Step
+from tests.fakes import ScriptedElasticsearch, Step, refuse
 from tests.http_client import RawClient, chunk, chunked_head, post, request
 from tests.service import Service, is_balanced, is_running
 
 LIVEZ_S = 0.1  # the admin port answers within this, whatever the workers do
+PAUSE_S = 0.005
 CONNECTIONS = 256
 MiB = 1 << 20
 
@@ -128,6 +129,7 @@ def test_documents_lost_with_a_worker_are_told_by_whether_they_were_acked(
         assert metrics['ingest_documents_lost_total{acked="false"}'] == 5
         assert metrics['ingest_documents_total{outcome="rejected"}'] == 1
         assert is_balanced(service.documents())
+        es.resume()
         assert "documents_lost=15" in re.sub(r"\x1b\[[0-9;]*m", "", service.said)
 
 
@@ -203,7 +205,7 @@ def test_idle_connections_do_not_hold_up_the_end(es: ScriptedElasticsearch, tmp_
 
 
 def test_second_signal_ends_at_once(es: ScriptedElasticsearch, tmp_path: Path) -> None:
-    es.pause()
+    es.set_default(refuse(503))
     with Service(tmp_path, es.url, drain_s=600) as service:
         assert service.post(lines(range(10)), ack="memory").status == 202
         pids = service.worker_pids
@@ -388,7 +390,7 @@ def test_admin_answers_at_once_while_a_worker_parses_a_large_document(
         document = b'{"n":[%b0]}' % (b'{"a":[1,2,"x"]},' * (10 * MiB // 16))
         answers = []
         sending = threading.Thread(
-            target=lambda: answers.extend(service.post(document, ack="indexed") for _ in range(3))
+            target=lambda: answers.append(service.post(document, ack="indexed"))
         )
         sending.start()
         times = []
@@ -396,6 +398,7 @@ def test_admin_answers_at_once_while_a_worker_parses_a_large_document(
             started = time.monotonic()
             assert service.get("/livez").status == 200
             times.append(time.monotonic() - started)
+            time.sleep(PAUSE_S)
         sending.join()
-        assert [answer.status for answer in answers] == [200] * 3
+        assert [answer.status for answer in answers] == [200]
         assert statistics.median(times) < LIVEZ_S, times
