@@ -30,6 +30,8 @@ def encode(
     """
     count = len(lines)
     suffixes = _SUFFIXES[:count] if places is None else [b'.%x"}}\n' % place for place in places]
+    if count == 1 and targets[0].id_mode == "assigned":  # small posts
+        return b"%b%b%b%b" % (targets[0].head, id_prefix, suffixes[0], lines[0])
     pieces: list[bytes] = [b""] * (4 * count)
     pieces[0::4] = [target.head for target in targets]
     if all(target.id_mode == "assigned" for target in set(targets)):

@@ -57,6 +57,8 @@ class Intake:
     @property
     def listed_failures(self) -> list[Rejection]:
         """In the order of the body, whichever was known first."""
+        if not self.failures:
+            return self.failures
         return sorted(self.failures, key=lambda failure: failure.position)
 
     @property

@@ -11,7 +11,7 @@ lists in and lists out, no await.
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -111,11 +111,9 @@ class Pipeline:
                     self._scoreboard.add(metrics.DOCUMENTS_TRIMMED, 1, field)
             return amended.line
 
-        for start in range(0, len(lines), CHUNK_DOCUMENTS_MAX):
-            block = lines[start : start + CHUNK_DOCUMENTS_MAX]
-            parsed = parse(
-                block, intake.received, intake.route, amend, self._amendment.looks_beyond_bytes
-            )
+        looks_beyond_bytes = self._amendment.looks_beyond_bytes
+        for block in _blocks(lines):
+            parsed = parse(block, intake.received, intake.route, amend, looks_beyond_bytes)
             self._count(intake, parsed.received, parsed.rejections)
             if parsed.lines:
                 self._send(intake, parsed)
@@ -146,6 +144,13 @@ class Pipeline:
         ledger.rejected += len(rejections)
         ledger.in_memory_unacked += kept
         self._scoreboard.publish()
+
+
+def _blocks(lines: list[bytes]) -> Iterable[list[bytes]]:
+    if len(lines) <= CHUNK_DOCUMENTS_MAX:
+        return (lines,)
+    starts = range(0, len(lines), CHUNK_DOCUMENTS_MAX)
+    return (lines[start : start + CHUNK_DOCUMENTS_MAX] for start in starts)
 
 
 def _key(head: Head) -> bytes | None:
