@@ -27,6 +27,7 @@ check: .venv/.dev
 	$(BIN)/lint-imports
 
 test: check
+	$(BIN)/python -m profiling.regressions
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
@@ -37,6 +38,16 @@ bench: .venv/.dev
 
 profile: .venv/.dev
 	$(BIN)/python -m profiling.record
+
+compare: .venv/.dev
+	$(BIN)/python -m profiling.compare
+
+load: .venv/.dev
+	$(BIN)/python -m loadtest.run
+
+soak: .venv/.dev
+	$(BIN)/python -m loadtest.run --shape soak
+	$(BIN)/python -m tests.faults.soak --minutes 30
 
 readme: .venv/.run
 	$(BIN)/python -m profiling.readme

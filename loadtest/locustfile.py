@@ -19,7 +19,8 @@ from urllib.request import urlopen
 
 import gevent
 from locust import LoadTestShape, events
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from loadtest import accounting, result, thresholds
 from loadtest.accounting import Sent
@@ -52,6 +53,7 @@ PRODUCERS = (
     ReplayProducer,
 )
 SETTLE_S = 30.0  # for what was accepted to reach Elasticsearch, after the last post
+LAST_REPORTS_S = 6.0  # for the last posts of other processes, which report every 3 s
 USERS = 20
 
 
@@ -79,7 +81,11 @@ class ChosenShape(LoadTestShape):  # type: ignore[misc]
         users = options.num_users or USERS
         seconds = options.run_time or SECONDS[options.shape]
         wanted = users_at(options.shape, self.get_run_time(), users, seconds)
-        return None if wanted is None else (wanted, max(wanted, 1))
+        if wanted is not None:
+            return wanted, wanted
+        # locust hears half a second longer of its processes, which is too short for the last posts
+        is_reporting = self.get_run_time() < seconds + LAST_REPORTS_S
+        return (0, users) if isinstance(self.runner, MasterRunner) and is_reporting else None
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
@@ -105,6 +111,7 @@ def finish(environment: Any, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     environment.process_exit_code = 1  # until all is found good: the service may be gone
+    gevent.sleep(CSV_STATS_INTERVAL_SEC + 0.1)  # or the CSV files would lack the last posts
     options = environment.parsed_options
     measured = _measured(environment)
     if options.result:

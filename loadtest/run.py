@@ -44,13 +44,14 @@ _READY = re.compile(r"ingest: documents (http://\S+)/ingest\s+admin (http://\S+)
 def main() -> int:
     arguments = _arguments()
     started_at = datetime.now(UTC)
-    folder = arguments.results / f"{started_at:%Y%m%dT%H%M%SZ}-{_commit()}"
+    commit = _commit()
+    folder = arguments.results / f"{started_at:%Y%m%dT%H%M%SZ}-{commit}"
     folder.mkdir(parents=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with running_sink(arguments.elasticsearch, folder / "sink.log") as sink:
             with _service(arguments, sink.url, folder) as (url, admin):
-                _keep_configuration(arguments, started_at, folder)
+                _keep_configuration(arguments, started_at, commit, folder)
                 code = _run_locust(_locust_command(arguments, url, admin, folder))
             fault = _fault_of(sink, folder)
     except (BenchError, OSError) as error:
@@ -128,13 +129,15 @@ def _fault_of(sink: Sink, folder: Path) -> str:
     return f"{counts['indexed']} indexed, {counts['duplicate']} duplicate, but {arrived} arrived"
 
 
-def _keep_configuration(arguments: argparse.Namespace, started_at: datetime, folder: Path) -> None:
+def _keep_configuration(
+    arguments: argparse.Namespace, started_at: datetime, commit: str, folder: Path
+) -> None:
     """All that a figure depends on, without credentials."""
     load = {name: value for name, value in vars(arguments).items() if name in _LOAD}
     url = urlsplit(arguments.elasticsearch)
     configuration = {
         "started": started_at.isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit,
         "machine": cpu.machine(),
         "versions": {name: version(name) for name in ("ingest", "locust", "uvloop", "orjson")},
         "elasticsearch": url.hostname or arguments.elasticsearch,

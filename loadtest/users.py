@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import gevent
 from locust import FastHttpUser, task
+from locust.user.task import LOCUST_STATE_RUNNING
 
 from loadtest import har, posts
 from loadtest.accounting import Sent
@@ -79,27 +80,27 @@ class Producer(FastHttpUser):  # type: ignore[misc]
         first = int(self.load.random.random() * len(ready))
         self._posts = cycle([*ready[first:], *ready[:first]])
 
-    def wait_time(self) -> float:
-        return self.load.random.uniform(*self.pause_s) * self.load.options.pace
+    @property
+    def pace(self) -> float:
+        return self.load.options.pace
 
     @task  # type: ignore[untyped-decorator]
     def produce(self) -> None:
+        """Until locust asks to stop. It kills who waits in its own `wait`, even when the wait is
+        just over and a post began: then nobody would know whether that was received."""
+        while self._state == LOCUST_STATE_RUNNING:
+            wait_s = self._post_next()
+            gevent.sleep(max(wait_s, self.load.random.uniform(*self.pause_s) * self.pace))
+
+    def _post_next(self) -> float:
+        """Seconds that the service asks to wait."""
         post = next(self._posts)
         self.load.sent[self.kind].begin(post.documents)
-        import sys, traceback
-
-        t0 = time.perf_counter()
-        try:
-            verdict = self.send(post)
-        except BaseException as e:
-            print(
-                "KILLED", repr(e), self.kind, self._state, time.perf_counter() - t0, file=sys.stderr
-            )
-            traceback.print_exc()
-            raise
-        if verdict is not None:
-            self.load.sent[self.kind].end(post, verdict)
-            gevent.sleep(verdict.retry_after_s)
+        verdict = self.send(post)
+        if verdict is None:
+            return 0.0
+        self.load.sent[self.kind].end(post, verdict)
+        return verdict.retry_after_s
 
     def send(self, post: Post) -> Verdict | None:
         """None where no answer came, which locust reports as a failure by itself."""
@@ -172,9 +173,7 @@ class PiecewiseProducer(Producer):
     """
 
     abstract = True
-
-    def wait_time(self) -> float:
-        return self.load.random.uniform(*self.pause_s)
+    pace = 1.0
 
     def connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.host)
