@@ -19,12 +19,14 @@ import sys
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
 
 from ingest import app, logs, metrics
+from ingest.acceptor import Acceptor
 from ingest.adoption import Adoption
 from ingest.amendment import Amendment
 from ingest.backoff import Backoff
@@ -237,7 +239,28 @@ class Worker:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: the supervisor decides."""
+    """uvicorn's server with our acceptor, and without signal handlers: the supervisor decides."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.servers = []
+        protocol: Any = self.config.http_protocol_class
+        make_protocol = functools.partial(
+            protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=loop,
+        )
+        self._acceptors = [Acceptor(each, make_protocol, loop) for each in sockets or []]
+        for acceptor in self._acceptors:
+            acceptor.start()
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
