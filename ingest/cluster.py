@@ -120,7 +120,8 @@ def connect(
     if settings.ca_file is not None:
         arguments["ca_certs"] = str(settings.ca_file)
     if passes_bytes:
-        arguments["serializers"] = {each.mimetype: each() for each in (_JsonBytes, _NdjsonBytes)}
+        passing = (_JsonBytes, _PlainJsonBytes, _NdjsonBytes)
+        arguments["serializers"] = {each.mimetype: each() for each in passing}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # client 8 against a cluster without security
         return Elasticsearch(**arguments)
@@ -136,6 +137,12 @@ class _JsonBytes(Serializer):
 
     def loads(self, data: bytes) -> bytes:
         return data
+
+
+class _PlainJsonBytes(_JsonBytes):
+    """The same for servers that do not repeat the type that was asked for, such as the engine."""
+
+    mimetype = "application/json"
 
 
 class _NdjsonBytes(_JsonBytes):

@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticUndefined
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -97,11 +98,13 @@ class Settings(BaseSettings):
     listen: str = Field("127.0.0.1:9280", description="where producers POST documents")
     admin: str = Field("127.0.0.1:9281", description="health, status and metrics")
     admin_token: SecretStr | None = Field(
-        None, description="what /debug asks for as a Bearer token, unless on loopback without one"
+        None,
+        min_length=1,
+        description="what /debug asks for as a Bearer token, unless on loopback without one",
     )
     workers: Positive = Field(
         default_factory=lambda: os.cpu_count() or 1,
-        description="worker processes; default: the number of cores. Each has its own buffers",
+        description="worker processes; each has its own buffers",
     )
     data_dir: Path = Field(
         Path("data"), description="the spool, dead letters, the embedded engine's data"
@@ -322,6 +325,8 @@ def settings_table() -> str:
 def _default_text(default: Any) -> str:
     if default is None:
         return "–"
+    if default is PydanticUndefined:
+        return "number of cores"
     if isinstance(default, list):
         return ", ".join(f"`{each}`" for each in default) or "none"
     if isinstance(default, int) and not isinstance(default, bool):

@@ -72,8 +72,9 @@ class Debug:
             if _is_loopback(self._settings.admin_address[0]):
                 return
             raise Forbidden("the admin port is not on loopback: set admin_token to open /debug")
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+        given = request.headers.get("authorization", "")
+        wanted = f"Bearer {token.get_secret_value()}"
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
             raise Unauthorized("send the admin_token: Authorization: Bearer TOKEN")
 
     async def _profile(self, request: Request) -> Response:

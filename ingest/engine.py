@@ -8,6 +8,7 @@ It proves little: it takes keywords that are too long and names that are not all
 
 import asyncio
 import contextlib
+import fcntl
 import importlib.util
 import os
 import signal
@@ -17,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -35,6 +37,7 @@ class Engine:
         self._pid_file = self._directory / "engine.pid"
         self._binary = _find_binary()
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[bytes] | None = None
         self.port = 0
 
     @property
@@ -48,6 +51,7 @@ class Engine:
     async def start(self) -> None:
         """Start and wait until it answers. Raises ConfigError with what it said if it does not."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = self._lock or _lock(self._directory)
         self._stop_leftover()
         self.port = self.port or _free_port()
         output = self._directory / "engine.log"
@@ -70,15 +74,17 @@ class Engine:
         log.info("embedded engine runs", url=self.url, data=str(self._directory))
 
     async def stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, STOP_S)
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._pid_file.unlink(missing_ok=True)
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, STOP_S)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._pid_file.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     async def _wait_until_it_answers(self, output: Path) -> None:
         deadline = asyncio.get_running_loop().time() + START_S
@@ -102,6 +108,23 @@ class Engine:
                 os.kill(pid, signal.SIGTERM)
                 log.warning("stopped the engine of a supervisor that is gone", pid=pid)
                 _wait_for_end(pid)
+
+
+def _lock(directory: Path) -> IO[bytes]:
+    """Held while this supervisor lives: the engine of another one must not be taken for a leftover.
+
+    Raises ConfigError.
+    """
+    lock = (directory / "engine.lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise ConfigError(
+            f"data_dir: the embedded engine of another service uses {directory}; "
+            "give each service a data_dir of its own"
+        ) from error
+    return lock
 
 
 def _find_binary() -> str:

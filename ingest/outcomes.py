@@ -39,10 +39,10 @@ class Outcomes:
         """All documents of these chunks, the common case."""
         for chunk in chunks:
             self._count(chunk, chunk.count, "indexed")
+        self._scoreboard.publish()  # first: what the spool forgets must not still count as there
+        for chunk in chunks:
             if chunk.lot.keeper is not None:
                 chunk.lot.keeper.settle(chunk.sequences)
-        self._scoreboard.publish()
-        for chunk in chunks:
             self._backpressure.release(chunk.held_bytes)
             chunk.lot.receipt.settle(chunk.count)
 

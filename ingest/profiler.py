@@ -25,6 +25,7 @@ SECONDS_MAX = 300
 MEDIA = {"flamegraph": "image/svg+xml", "speedscope": "application/json", "raw": "text/plain"}
 _PR_SET_PTRACER = 0x59616D61
 _MARGIN_S = 30.0
+_FORBIDDEN = ("ermission", "not permitted", "EPERM")  # py-spy says it in several ways
 _TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*(</text>)')
 
 
@@ -49,11 +50,11 @@ def allow_tracing(tracer_pid: int) -> None:
 
 
 class Profiler:
-    """Runs py-spy for the admin port."""
+    """Runs py-spy (`program`, where it is not the installed one) for the admin port."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str | None = None) -> None:
         self._lock = asyncio.Lock()
-        self._program = _find_program()
+        self._program = program or _find_program()
 
     async def record(
         self, pid: int, seconds: int, form: Format, *, all_children: bool, native: bool
@@ -96,8 +97,9 @@ class Profiler:
 
 
 def _failure(complaint: str) -> RequestError:
-    text = " ".join(complaint.split())[-300:]
-    if "ermission" in text or "EPERM" in text:
+    words = " ".join(complaint.split())
+    text = words[-300:]
+    if any(sign in words for sign in _FORBIDDEN):
         return NotPermitted(
             f"the kernel forbids to trace the workers: {text}; set kernel.yama.ptrace_scope to 1 "
             "or 0, or give the service CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)"

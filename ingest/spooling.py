@@ -64,6 +64,7 @@ class Spooling:
         self._next_sequence = 0
         self._gathered: list[Chunk] = []
         self._gathered_bytes = 0
+        self._uncommitted_bytes = 0  # pending, too, and not in anybody's way
         self._backlog: deque[Group] = deque()
         self._is_stopping = False
         self._spool = open_spool(
@@ -100,6 +101,7 @@ class Spooling:
             self._loop.call_soon(self._submit)
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk.bulk)
+        self._uncommitted_bytes += len(chunk.bulk)
         if self._gathered_bytes >= GROUP_BYTES_MAX:
             self._submit()
 
@@ -121,6 +123,7 @@ class Spooling:
 
     def _on_committed(self, groups: Sequence[Group], error: SpoolError | None) -> None:
         for group in groups:
+            self._uncommitted_bytes -= sum(len(chunk.bulk) for chunk in group.chunks)
             if error is None:
                 self._scoreboard.add(metrics.SPOOL_COMMITTED, len(group.chunks))
                 for chunk in group.chunks:
@@ -141,7 +144,8 @@ class Spooling:
     @property
     def _is_live_full(self) -> bool:
         room = self._backpressure
-        return room.pending_bytes > LIVE_SHARE * room.max_pending_bytes
+        live_bytes = room.pending_bytes - self._uncommitted_bytes
+        return live_bytes > LIVE_SHARE * room.max_pending_bytes
 
     def _count_spooled(self, lot: Lot) -> None:
         ledger = self._scoreboard.ledger
@@ -204,8 +208,10 @@ class Spooling:
             ledger.spooled -= chunk.count
             ledger.lost_acked += chunk.count
             chunk.lot.unsettled = 0
-            self._spool.settle(chunk.sequences)
         self._scoreboard.publish()
+        for chunk in group.chunks:
+            self._spool.settle(chunk.sequences)
+            self._backpressure.release(chunk.held_bytes)  # the originals
 
     # the end
 

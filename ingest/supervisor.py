@@ -233,7 +233,7 @@ class Supervisor:
         for slot in self._slots:
             if slot.worker is not None:
                 slot.predecessor, slot.worker = slot.worker, None
-                slot.start_at = 0.0
+            slot.failures, slot.start_at = 0, 0.0  # the old one's failures say nothing of this
         log.info("configuration changed: new workers start, the old ones drain")
 
     async def _announce(self, admin_socket: socket.socket) -> None:
@@ -274,11 +274,11 @@ class Supervisor:
                     worker.kill()
                 break
             await asyncio.sleep(0.02)
+        self._totals.workers = ()
         lost = 0
         for worker in workers:
             lost += self._totals.bury(worker.scoreboard).lost
             worker.close()
-        self._totals.workers = ()
         ledger = self._totals.ledger()
         log.info("stopped", received=ledger.received, indexed=ledger.indexed, lost=lost)
 

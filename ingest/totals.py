@@ -24,6 +24,7 @@ class Totals(Collector):
         self._past_ledger = Ledger()
         self._past: Figures = {}
         self._orphaned = 0  # documents in the spools that dead workers left
+        self._recovered = 0  # of processes that were no workers of this supervisor
         self.workers: Sequence[WorkerProcess] = ()
         self.restarts = 0
         self.rejected_configurations = 0
@@ -33,6 +34,7 @@ class Totals(Collector):
         ledger = scoreboard.read_ledger()
         ledger.close()
         self._past_ledger.add(ledger)
+        self.ledger()  # before its spool counts as left: what was recovered up to now stays so
         self._past_ledger.spooled -= ledger.spooled
         self._orphaned += ledger.spooled
         for metric in CATALOGUE:
@@ -46,8 +48,9 @@ class Totals(Collector):
         for worker in self.workers:
             total.add(worker.scoreboard.read_ledger())
         # What a worker left and another has read back was never away: it is one document.
-        handed_over = min(total.recovered, self._orphaned)
-        total.recovered -= handed_over
+        self._recovered = max(self._recovered, total.recovered - self._orphaned)
+        handed_over = total.recovered - self._recovered
+        total.recovered = self._recovered
         total.spooled += self._orphaned - handed_over
         return total
 

@@ -16,10 +16,10 @@ import orjson
 from ingest.backoff import Backoff
 from ingest.backpressure import Backpressure
 from ingest.bulk_writer import BulkWriter
-from ingest.chunk import Chunk
+from ingest.chunk import Chunk, Keeper, Lot
 from ingest.cluster import Answer
 from ingest.dead_letters import DeadLetters
-from ingest.model import Rejection
+from ingest.model import Receipt, Rejection
 from ingest.outcomes import Outcomes
 from ingest.scoreboard import SIZE_BYTES, Ledger, Scoreboard
 
@@ -57,12 +57,26 @@ class CountingReceipt:
         return self.settled == self.waits_for
 
 
-def chunk_of(ids: Sequence[int], receipt: CountingReceipt | None = None) -> Chunk:
-    """A document a number, which is its id, its position and its content."""
+@dataclass(eq=False)
+class CountingKeeper:
+    """A spool that knows what it has to keep and hears of no document twice."""
+
+    keeps: set[int]
+
+    def settle(self, sequences: Sequence[int]) -> None:
+        assert self.keeps.issuperset(sequences)
+        self.keeps.difference_update(sequences)
+
+
+def chunk_of(
+    ids: Sequence[int], receipt: Receipt | None = None, keeper: Keeper | None = None
+) -> Chunk:
+    """A document a number, which is its id, its position, its sequence and its content."""
     bulk = "".join(
         f'{{"create":{{"_index":"logs-x-default","_id":"{n}"}}}}\n{{"n": {n}}}\n' for n in ids
     )
-    return Chunk(bulk.encode(), len(ids), receipt or CountingReceipt(len(ids)), list(ids))
+    lot = Lot(receipt or CountingReceipt(len(ids)), len(ids), keeper)
+    return Chunk(bulk.encode(), len(ids), lot, list(ids), list(ids))
 
 
 def ids_in(bulk: bytes) -> list[int]:
@@ -81,10 +95,14 @@ def failed(status: int, type: str = "some_exception", reason: str = "why") -> di
 
 
 class ScriptedBulk:
-    """Answers each request by `script(ids)`; keeps what was sent, and how much at a time."""
+    """Answers each request by `script(ids)`; keeps what was sent, and how much at a time.
+
+    `is_there` decides what it says when it is only asked whether it answers.
+    """
 
     def __init__(self, script: Callable[[list[int]], Answer], check: Callable[[], None]):
         self.script = script
+        self.is_there: Callable[[], bool] = lambda: True
         self.sent: list[list[int]] = []
         self.in_flight = 0
         self.in_flight_seen: list[int] = []
@@ -99,6 +117,10 @@ class ScriptedBulk:
         await asyncio.sleep(0)
         self.in_flight -= 1
         return self.script(ids)
+
+    async def answers(self) -> bool:
+        self._check()
+        return self.is_there()
 
 
 class Delivery:
@@ -143,7 +165,7 @@ class Delivery:
         for chunk in chunks:
             ledger.received += chunk.count
             ledger.in_memory_unacked += chunk.count
-            self.room.hold(len(chunk.bulk))
+            self.room.hold(chunk.held_bytes)
         self.board.publish()
 
     def deliver(self, *batches: list[Chunk]) -> None:
@@ -153,7 +175,9 @@ class Delivery:
             for batch in batches:
                 self.take(*batch)
                 self.writer.send(batch)
-            await asyncio.wait_for(self.writer.drain(), 20)
+            async with asyncio.timeout(20):
+                while self.writer.is_busy:
+                    await asyncio.sleep(0)
 
         asyncio.run(run())
         self.check()

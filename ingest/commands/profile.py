@@ -33,8 +33,7 @@ def run(settings: Settings, options: dict[str, Any]) -> int:
     output = options["output"] or Path(f"profile.{_ENDINGS[form]}")
     query = {key: options[key] for key in ("seconds", "format", "worker")}
     query["native"] = "1" if options["native"] else "0"
-    host, port = settings.admin_address
-    request = urllib.request.Request(f"http://{host}:{port}/debug/profile?{urlencode(query)}")
+    request = urllib.request.Request(f"http://{settings.admin}/debug/profile?{urlencode(query)}")
     if settings.admin_token is not None:
         request.add_header("authorization", f"Bearer {settings.admin_token.get_secret_value()}")
     with _Progress(options["seconds"]):
@@ -49,10 +48,17 @@ def _ask(request: urllib.request.Request, limit_s: float) -> tuple[bytes, str]:
         with urllib.request.urlopen(request, timeout=limit_s) as answer:
             return answer.read(), answer.headers.get("ingest-profile", "")
     except urllib.error.HTTPError as error:
-        reason = json.loads(error.read())["error"]["reason"]
-        raise ConfigError(f"no profile: {reason}") from error
+        raise ConfigError(f"no profile: {_reason(error)}") from error
     except OSError as error:
         raise ConfigError(f"{request.host}: no service answers there: {error}") from error
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What the service says, or the status of whatever else listens there."""
+    try:
+        return str(json.loads(error.read())["error"]["reason"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.status} {error.reason}"
 
 
 class _Progress:

@@ -31,7 +31,10 @@ def run_check(settings: Settings, options: dict[str, Any]) -> int:
     """Shows each directory, its files and what is damaged in them."""
     is_damaged = False
     for path in _directories(settings.data_dir):
-        report = check(path)
+        try:
+            report = check(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: can not be read: {error.strerror}") from error
         is_damaged |= report.is_damaged
         if options["json"]:
             print(orjson.dumps(_as_json(report)).decode())
@@ -42,14 +45,16 @@ def run_check(settings: Settings, options: dict[str, Any]) -> int:
 
 def run_dump(settings: Settings, options: dict[str, Any]) -> int:
     """Writes the documents as bulk NDJSON, ready to be sent, to standard output."""
+    is_all_readable = True
     for path in _directories(settings.data_dir):
         try:
             for record in dump(path):
                 if options["all"] or not record.is_settled:
                     sys.stdout.buffer.write(record.payload)
-        except SpoolError as error:
-            raise ConfigError(str(error)) from error
-    return 0
+        except SpoolError as error:  # the other directories are read all the same
+            print(f"ingest: {error}", file=sys.stderr)
+            is_all_readable = False
+    return 0 if is_all_readable else 1
 
 
 def _directories(data_dir: Path) -> Iterator[Path]:
@@ -65,6 +70,7 @@ def _as_json(report: DirectoryReport) -> dict[str, Any]:
     return {
         **asdict(report),
         "path": str(report.path),
+        "cursor": report.cursor._asdict(),
         "unsettled_documents": report.unsettled_documents,
         "is_damaged": report.is_damaged,
     }

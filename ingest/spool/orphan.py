@@ -103,7 +103,7 @@ class Orphan:
             if not self._is_settled(file):
                 yield from self._records_of(file)
                 self._read_to = Position(file.number + 1, FILE_HEADER_BYTES, 0)
-                self._advance_if_due()
+                self.advance_if_due()
         self._read_to = self._end()
         self._is_read = True
 
@@ -122,6 +122,11 @@ class Orphan:
         """
         self._advanced_s = self._surroundings.clock_s()
         self._reclaimer.advance(self._unsettled.low_water(self._read_to.file, self._read_to.offset))
+
+    def advance_if_due(self) -> None:
+        """`advance`, about once a second."""
+        if self._surroundings.clock_s() - self._advanced_s >= ADVANCE_INTERVAL_S:
+            self.advance()
 
     def remove(self) -> bool:
         """Removes the drained directory and gives the lock up; False if foreign files are in it.
@@ -181,7 +186,7 @@ class Orphan:
                 elif item.first_sequence >= self._start_sequence:
                     self.damage.repeated_records += 1
                 self._read_to = Position(file.number, item.end, 0)
-                self._advance_if_due()
+                self.advance_if_due()
         finally:
             self._files.close(descriptor)
 
@@ -212,10 +217,6 @@ class Orphan:
         if self._quarantine.keep(scan, file.number, source, damage) and damage.is_tail:
             self._files.ftruncate(descriptor, damage.offset)
             self._files.fdatasync(descriptor)
-
-    def _advance_if_due(self) -> None:
-        if self._surroundings.clock_s() - self._advanced_s >= ADVANCE_INTERVAL_S:
-            self.advance()
 
     def _end(self) -> Position:
         last = self._found.files[-1].number if self._found.files else 0

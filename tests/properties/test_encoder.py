@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.chunk import Chunk, halve, pairs, part
+from ingest.chunk import Chunk, Lot, halve, pairs, part
 from ingest.encoder import encode
 from ingest.model import Action, IdMode, Target
 from ingest.short_id import short_id
@@ -86,7 +86,9 @@ def test_ids_of_different_places_differ(first: int, second: int, one: int, other
 
 def chunk_from(content: Sequence[tuple[bytes, Target]]) -> Chunk:
     bulk = encode([line for line, _ in content], [target for _, target in content], PREFIX)
-    return Chunk(bulk, len(content), CountingReceipt(len(content)), range(100, 100 + len(content)))
+    count = len(content)
+    places = range(100, 100 + count)
+    return Chunk(bulk, count, Lot(CountingReceipt(count), count), places, places)
 
 
 @given(documents, st.data())
@@ -100,7 +102,7 @@ def test_parts_partition_a_chunk(content: list[tuple[bytes, Target]], data: st.D
     assert len(whole) == chunk.count
     for indices, each in zip(chosen, halves, strict=True):
         assert pairs(each.bulk) == [whole[i] for i in indices]
-        assert each.positions == [100 + i for i in indices]
+        assert each.positions == each.sequences == [100 + i for i in indices]
     assert sum(len(each.bulk) for each in halves) == len(chunk.bulk)
 
 

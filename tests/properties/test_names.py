@@ -11,7 +11,7 @@ texts = any_text | nasty_text
 
 
 def elasticsearch_takes(name: str) -> bool:
-    """The documented rules, written without a look at `ingest.router.names`; hidden indices are out."""
+    """The documented rules, written without a look at `router.names`; hidden indices are out."""
     try:
         size = len(name.encode("utf-8"))
     except UnicodeEncodeError:

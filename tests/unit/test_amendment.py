@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from ingest.amendment import Amended, Amendment, timestamp
-from ingest.composition import Composed
 from ingest.errors import DocumentRefused
-from ingest.field_rules import FieldRules, Oversize, OversizeAction
 from ingest.model import Target
+from ingest.trimmer.composition import Composed
+from ingest.trimmer.field_rules import FieldRules, Oversize, OversizeAction
 
 STAMPED = Target("logs-x-default", "create", "assigned", b"", adds_timestamp=True)
 PLAIN = Target("plain", "create", "assigned", b"")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ingest.batcher import Batcher
-from ingest.chunk import Chunk
+from ingest.chunk import Chunk, Lot
 from tests.delivery_rig import CountingReceipt
 
 RECEIPT = CountingReceipt(0)
@@ -45,7 +45,9 @@ class Rig:
 
     def add(self, *sizes: int, count: int = 1) -> None:
         for size in sizes:
-            self.batcher.add(Chunk(b"x" * size, count, RECEIPT, range(count)))
+            self.batcher.add(
+                Chunk(b"x" * size, count, Lot(RECEIPT, count), range(count), range(count))
+            )
 
     @property
     def running(self) -> list[Timer]:

@@ -219,6 +219,33 @@ def test_while_requests_fail_one_at_a_time_looks(delivery_of: Callable[..., Deli
     assert delivery.ledger.indexed == 12
 
 
+def test_no_batch_is_tried_while_a_small_question_gets_no_answer(
+    delivery_of: Callable[..., Delivery],
+) -> None:
+    delivery = delivery_of(fails_first(1, unanswered))
+    answers = iter([False, False, True])
+    delivery.bulk.is_there = lambda: next(answers)
+    delivery.deliver([chunk_of([0, 1])])
+    assert delivery.bulk.sent == [[0, 1]] * 2
+    assert delivery.pauses_s == [1, 2, 4]
+
+
+def test_it_is_failing_from_the_first_failure_to_the_next_success(
+    delivery_of: Callable[..., Delivery],
+) -> None:
+    seen: list[bool] = []
+
+    def script(ids: list[int]) -> Answer:
+        seen.append(delivery.writer.is_failing)
+        return original(ids)
+
+    delivery = delivery_of(fails_first(2, unanswered))
+    original, delivery.bulk.script = delivery.bulk.script, script
+    delivery.deliver([chunk_of([0])])
+    assert seen == [False, True, True]
+    assert not delivery.writer.is_failing
+
+
 @pytest.mark.parametrize("places", [1, 3])
 def test_no_more_requests_than_max_in_flight(
     delivery_of: Callable[..., Delivery], places: int
@@ -295,8 +322,7 @@ def test_what_is_given_up_is_still_in_the_ledger(delivery_of: Callable[..., Deli
         delivery.writer.send(batch)
         while len(delivery.bulk.sent) < 3:
             await asyncio.sleep(0)
-        delivery.writer.cancel()
-        await delivery.writer.drain()
+        await delivery.writer.cancel()
 
     asyncio.run(run())
     delivery.check()
@@ -311,10 +337,10 @@ def test_failures_of_an_indexed_request_name_their_positions(
     intake = Intake("indexed", route=lambda document, line: pytest.fail("not asked"))
     intake.received, intake.in_memory, intake.is_read = 9, 6, True
     told: list[list[int]] = []
-    intake.when_settled(lambda: told.append([each.position for each in intake.failures]))
+    intake.when_done(lambda: told.append([each.position for each in intake.failures]))
     chunks = [chunk_of([0, 1, 2]), chunk_of([3, 4, 5])]
     for chunk, positions in zip(chunks, ([0, 2, 3], [5, 7, 8]), strict=True):
-        chunk.receipt, chunk.positions = intake, positions
+        chunk.lot.receipt, chunk.positions = intake, positions
     fates = {1: failed(429), 2: failed(400), 3: failed(409), 5: failed(400, "x", "y")}
     delivery = delivery_of(fails_each_once(fates))
     delivery.deliver(chunks)
@@ -408,6 +434,7 @@ def test_every_document_has_one_outcome_that_is_true(
 
 
 def positions_failed(chunk: Chunk) -> list[int]:
-    assert isinstance(chunk.receipt, CountingReceipt)
-    assert chunk.receipt.is_settled
-    return [each.position for each in chunk.receipt.failures]
+    receipt = chunk.lot.receipt
+    assert isinstance(receipt, CountingReceipt)
+    assert receipt.is_settled
+    return [each.position for each in receipt.failures]

@@ -15,12 +15,13 @@ def test_pairs_are_action_and_source_line_together() -> None:
     ]
 
 
-def test_a_part_keeps_places_receipt_and_originals() -> None:
+def test_a_part_keeps_places_lot_and_originals() -> None:
     chunk = chunk_of([10, 11, 12, 13], RECEIPT)
+    chunk.sequences = range(70, 74)
     chunk.originals = {1: b"eleven", 3: b"thirteen"}
     rest = part(chunk, [0, 3], 5)
     assert ids_in(rest.bulk) == [10, 13]
-    assert rest == Chunk(rest.bulk, 2, RECEIPT, [10, 13], 5, {1: b"thirteen"})
+    assert rest == Chunk(rest.bulk, 2, chunk.lot, [70, 73], [10, 13], 5, originals={1: b"thirteen"})
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
@@ -33,8 +34,18 @@ def test_halves_are_the_whole(count: int) -> None:
     assert first.count + second.count == count
     assert abs(first.count - second.count) <= 1
     assert [*first.positions, *second.positions] == list(range(count))
+    assert [*first.sequences, *second.sequences] == list(range(count))
+    assert first.lot is second.lot is chunk.lot
     assert (first.attempts, second.attempts) == (4, 4)
     assert (dict(first.originals), dict(second.originals)) == ({}, {second.count - 1: b"x"})
+
+
+def test_held_bytes_are_what_is_sent_and_what_was_sent_to_us() -> None:
+    chunk = chunk_of([0, 1, 2])
+    assert chunk.held_bytes == len(chunk.bulk)
+    chunk.originals = {0: b"abc", 2: b"de"}
+    assert chunk.held_bytes == len(chunk.bulk) + 5
+    assert sum(half.held_bytes for half in halve(chunk)) == chunk.held_bytes
 
 
 def test_positions_may_be_a_range() -> None:

@@ -10,6 +10,7 @@ from ingest import metrics
 from ingest.bulk_response import Fate, Item
 from ingest.chunk import Chunk
 from tests.delivery_rig import (
+    CountingKeeper,
     CountingReceipt,
     Delivery,
     answer_of,
@@ -64,7 +65,7 @@ def test_items_are_shared_out_to_their_chunks(delivery: Delivery) -> None:
     assert [(ids_in(chunk.bulk), list(chunk.positions)) for chunk in again] == [
         ([30, 32], [30, 32])
     ]
-    assert again[0].receipt is receipts[2]
+    assert again[0].lot is batch[2].lot
     assert [[each.position for each in r.failures] for r in receipts] == [[11], [], [31]]
     assert [receipt.settled for receipt in receipts] == [2, 1, 1]
     assert delivery.room.pending_bytes == len(again[0].bulk)
@@ -136,6 +137,33 @@ def test_documents_leave_memory_under_the_label_they_are_there(
     asyncio.run(delivery.outcomes.settle([chunk], [item(1, "again")]))
     ledger = delivery.ledger
     assert (ledger.in_memory_acked, ledger.in_memory_unacked) == ((1, 0) if acked else (0, 1))
+
+
+def test_spooled_documents_leave_the_spool_and_its_keeper(delivery: Delivery) -> None:
+    keepers = CountingKeeper({0, 1, 2}), CountingKeeper({7, 8})
+    chunks = [chunk_of([0, 1, 2], keeper=keepers[0]), chunk_of([7, 8], keeper=keepers[1])]
+    delivery.take(*chunks)
+    ledger = delivery.board.ledger
+    ledger.in_memory_unacked, ledger.spooled = 0, 5
+    for chunk in chunks:
+        chunk.lot.is_spooled = True
+    items = [item(0, "again"), item(1, "dead_letter"), item(2, "duplicate")]
+    [rest] = asyncio.run(delivery.outcomes.settle(chunks, items))
+    delivery.check()
+    assert (keepers[0].keeps, keepers[1].keeps) == ({0}, set())
+    assert (chunks[0].lot.unsettled, chunks[1].lot.unsettled) == (1, 0)
+    assert (delivery.ledger.spooled, delivery.ledger.in_memory) == (1, 0)
+    delivery.outcomes.indexed([rest])
+    assert keepers[0].keeps == set()
+    assert delivery.ledger.is_balanced
+    assert delivery.ledger.spooled == 0
+
+
+def test_a_keeper_keeps_what_has_no_dead_letter_yet(delivery: Delivery, tmp_path: Path) -> None:
+    (tmp_path / "dead-letters").write_text("in the way")
+    keeper = CountingKeeper({0, 1})
+    settle(delivery, [chunk_of([0, 1], keeper=keeper)], item(1, "dead_letter"))
+    assert keeper.keeps == {1}
 
 
 @pytest.mark.parametrize("indices", [[0], [0, 1], [0, 2]])

@@ -7,12 +7,13 @@ import pytest
 
 from ingest.errors import DocumentRefused
 from ingest.model import Target
-from ingest.parser import SAFE_LINE_BYTES, Parsed, parse
+from ingest.parser import Parsed, parse
 
 PLAIN = Target("plain", "create", "assigned", b"")
 STAMPED = Target("stamped", "create", "assigned", b"", adds_timestamp=True)
 LOWERED = Target("lowered", "create", "assigned", b"", trims_short_lines=True)
 NESTED = 1024
+SHORT_BYTES = 300
 
 
 def route(document: dict[str, Any], line: bytes) -> Target:
@@ -26,7 +27,7 @@ def keep(line: bytes, document: dict[str, Any], target: Target) -> bytes:
 
 
 def parsed(lines: list[bytes], first_position: int = 0) -> Parsed:
-    return parse(lines, first_position, route, keep)
+    return parse(lines, first_position, route, keep, 100_000)
 
 
 MALFORMED = [
@@ -131,8 +132,8 @@ def padded(line: bytes, size: int) -> bytes:
     ("line", "is_shown"),
     [
         pytest.param(b'{"a":1}\n', False, id="plain"),
-        pytest.param(padded(b'{"a":1}\n', SAFE_LINE_BYTES), False, id="just safe"),
-        pytest.param(padded(b'{"a":1}\n', SAFE_LINE_BYTES + 1), True, id="long"),
+        pytest.param(padded(b'{"a":1}\n', SHORT_BYTES), False, id="just safe"),
+        pytest.param(padded(b'{"a":1}\n', SHORT_BYTES + 1), True, id="long"),
         pytest.param(b'{"stamp":1}\n', True, id="without timestamp"),
         pytest.param(b'{"stamp":1,"@timestamp":null}\n', False, id="with timestamp"),
         pytest.param(b'{"stamp":1,"\\u0040timestamp":1}\n', False, id="timestamp escaped"),
@@ -147,7 +148,7 @@ def test_only_lines_that_may_change_are_shown_to_amend(line: bytes, is_shown: bo
         shown.append(line)
         return line
 
-    parse([b"{}\n", line], 0, route, amend)
+    parse([b"{}\n", line], 0, route, amend, SHORT_BYTES)
     assert shown == ([line] if is_shown else [])
 
 
@@ -168,7 +169,7 @@ def test_amended_and_refused_lines_keep_their_places() -> None:
         b'{"lower":5,"big":1}\n',
         b'{"lower":6}\n',
     ]
-    result = parse(lines[:], 0, route, amend_or_refuse)
+    result = parse(lines[:], 0, route, amend_or_refuse, SHORT_BYTES)
     assert result.lines == [
         b'{"amended":1}\n',
         b'{"a":3}\n',
@@ -186,8 +187,10 @@ def test_amended_and_refused_lines_keep_their_places() -> None:
 
 def test_originals_are_kept_of_lines_that_were_trimmed_only() -> None:
     lines = [b"x\n", b'{"stamp":1}\n', b'{"lower":2}\n', b"{}\n", b'{"lower":3}\n']
-    assert parse(lines[1:4], 0, route, amend_or_refuse).originals == {1: b'{"lower":2}\n'}
-    assert parse(lines, 0, route, amend_or_refuse).originals == {
+    assert parse(lines[1:4], 0, route, amend_or_refuse, SHORT_BYTES).originals == {
+        1: b'{"lower":2}\n'
+    }
+    assert parse(lines, 0, route, amend_or_refuse, SHORT_BYTES).originals == {
         1: b'{"lower":2}\n',
         3: b'{"lower":3}\n',
     }

@@ -1,6 +1,7 @@
 """The way of documents up to the batcher: counted once, in order, never more than is told."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,51 +10,36 @@ import pytest
 from ingest import metrics
 from ingest.amendment import Amendment
 from ingest.answers import ITEMS_MAX
-from ingest.backpressure import Backpressure
-from ingest.batcher import Batcher
-from ingest.chunk import Chunk
-from ingest.composition import Composed
 from ingest.encoder import CHUNK_DOCUMENTS_MAX
 from ingest.errors import DocumentRefused, MalformedRequest, RequestError, UnsupportedMedia
-from ingest.field_rules import FieldRules
 from ingest.head import Head, HeadReader
 from ingest.intake import Intake
 from ingest.model import Ack
 from ingest.pipeline import Pipeline
 from ingest.router.router import Router
 from ingest.scoreboard import Ledger, Scoreboard
+from ingest.trimmer.composition import Composed
+from ingest.trimmer.field_rules import FieldRules
 from tests.delivery_rig import open_scoreboard
+from tests.spooling_rig import SpoolingRig
 
 MAPPING = {"properties": {"tag": {"type": "keyword"}}}
 
 
-class NoTimer:
-    def cancel(self) -> None:
-        pass
-
-
-class Rig:
+class Rig(SpoolingRig):
     """A pipeline whose batcher sends each chunk at once."""
 
-    def __init__(self, board: Scoreboard, *, max_document_bytes: int = 100_000):
-        self.board = board
-        self.room = Backpressure(1, 16, 1 << 30, lambda wake: None)
-        self.chunks: list[Chunk] = []
+    def __init__(self, board: Scoreboard, data_dir: Path, *, max_document_bytes: int = 100_000):
+        super().__init__(board, data_dir)
         rules = FieldRules(Composed("t", MAPPING, {}), [], "ingest")
         router = Router()
-        batcher = Batcher(
-            self.chunks.extend,
-            lambda after_s, callback: NoTimer(),
-            flush_bytes=1,
-            flush_documents=1,
-            flush_interval_s=1.0,
-        )
         self.pipeline = Pipeline(
             route_request=lambda head: router.for_request(
                 head.path, head.route_name, head.query, head.headers
             ),
             amendment=Amendment(max_document_bytes, lambda target: rules, lambda: 0.0),
-            batcher=batcher,
+            spooling=self.spooling,
+            batcher=self.batcher,
             backpressure=self.room,
             scoreboard=board,
             id_prefix="W",
@@ -63,14 +49,15 @@ class Rig:
     def open(self, target: str = "/ingest?index=plain") -> Intake:
         return self.pipeline.open(head_of(target))
 
+    def open_named(self, key: str, producer: str = "") -> Intake:
+        """A request with an `Idempotency-Key`."""
+        headers = f"idempotency-key: {key}\r\ningest-producer: {producer}\r\n"
+        return self.pipeline.open(head_of("/ingest?index=plain", headers=headers))
+
     def lines(self, intake: Intake, *lines: bytes) -> None:
         self.pipeline.take_lines(intake, b"".join(lines))
-        assert self.ledger.is_balanced
+        self.check()
         assert self.room.pending_bytes >= sum(len(chunk.bulk) for chunk in self.chunks)
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.board.read_ledger()
 
     @property
     def positions(self) -> list[int]:
@@ -87,15 +74,15 @@ class Rig:
         return [orjson.loads(line)["create"]["_id"] for line in actions]
 
 
-def head_of(target: str, content_type: str = "application/x-ndjson") -> Head:
-    request = f"POST {target} HTTP/1.1\r\ncontent-type: {content_type}\r\n\r\n"
+def head_of(target: str, content_type: str = "application/x-ndjson", headers: str = "") -> Head:
+    request = f"POST {target} HTTP/1.1\r\ncontent-type: {content_type}\r\n{headers}\r\n"
     return HeadReader().read(request.encode())
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    with open_scoreboard() as board:
-        yield Rig(board)
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with open_scoreboard() as board, Rig(board, tmp_path) as rig:
+        yield rig
 
 
 # Opening
@@ -182,12 +169,11 @@ def test_a_broken_array_takes_nothing(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("size", [200, 5_000, 32_766, 32_767, 60_000])
-def test_max_document_bytes_holds_whatever_it_is(size: int) -> None:
+def test_max_document_bytes_holds_whatever_it_is(tmp_path: Path, size: int) -> None:
     """A limit under 32,766 bytes, too, where other lines need no look."""
     line = b'{"m":"' + b"x" * (size - 9) + b'"}\n'
     assert len(line) == size
-    with open_scoreboard() as board:
-        rig = Rig(board, max_document_bytes=size - 1)
+    with open_scoreboard() as board, Rig(board, tmp_path, max_document_bytes=size - 1) as rig:
         intake = rig.open()
         rig.lines(intake, b"{}\n", line, b"{}\n")
         assert [(each.position, each.status) for each in intake.failures] == [(1, 413)]
@@ -235,15 +221,24 @@ def test_a_body_without_documents_is_refused(rig: Rig, body: bytes) -> None:
     assert refusal.value.kind == "empty_body"
 
 
-@pytest.mark.parametrize("ack", ["memory", "indexed"])
-def test_documents_are_unacked_until_the_answer(rig: Rig, ack: Ack) -> None:
-    intake = rig.open(f"/ingest?index=x&ack={ack}")
+def test_documents_are_unacked_until_the_answer(rig: Rig) -> None:
+    intake = rig.open()
     rig.lines(intake, b"{}\n" * 3)
     assert rig.ledger == Ledger(received=3, in_memory_unacked=3)
     assert not intake.acked
     rig.pipeline.acknowledge(intake)
     assert rig.ledger == Ledger(received=3, in_memory_acked=3)
     assert intake.acked
+
+
+@pytest.mark.parametrize("ack", ["durable", "indexed"])
+def test_what_is_still_in_memory_was_not_promised(rig: Rig, ack: Ack) -> None:
+    """An `indexed` request that is told 503, a `durable` one whose body broke off."""
+    intake = rig.open(f"/ingest?index=x&ack={ack}")
+    rig.lines(intake, b"{}\n" * 3)
+    rig.pipeline.acknowledge(intake)
+    assert rig.ledger == Ledger(received=3, in_memory_unacked=3)
+    assert not intake.acked
 
 
 def test_the_answer_moves_what_is_still_in_memory(rig: Rig) -> None:
@@ -256,3 +251,53 @@ def test_the_answer_moves_what_is_still_in_memory(rig: Rig) -> None:
     first.settle(1)
     rig.pipeline.acknowledge(first)
     assert rig.ledger == Ledger(received=7, indexed=1, in_memory_acked=2, in_memory_unacked=4)
+
+
+# The durable way
+
+
+def test_durable_documents_are_delivered_once_they_are_on_disk(rig: Rig) -> None:
+    intake = rig.open("/ingest?index=x&ack=durable")
+    rig.lines(intake, b'{"n":0}\n', b"x\n", b'{"n":2}\n')
+    rig.pipeline.close(intake)
+    assert (rig.chunks, intake.is_done) == ([], False)
+    rig.commit()
+    assert intake.is_done
+    assert rig.positions == [0, 2]
+    assert rig.ledger == Ledger(received=3, rejected=1, spooled=2)
+
+
+@pytest.mark.parametrize("ack", ["memory", "indexed"])
+def test_other_documents_do_not_wait_for_the_disk(rig: Rig, ack: Ack) -> None:
+    rig.lines(rig.open(f"/ingest?index=x&ack={ack}"), b"{}\n")
+    assert rig.positions == [0]
+
+
+@pytest.mark.parametrize("ack", ["memory", "indexed", "durable"])
+def test_room_on_disk_is_reserved_for_durable_bodies_only(rig: Rig, ack: Ack) -> None:
+    before = rig.spool.used_bytes
+    intake = rig.open(f"/ingest?index=x&ack={ack}")
+    assert rig.pipeline.reserve(intake, 1000) == (ack == "durable")
+    if ack == "durable":
+        assert rig.spool.used_bytes == before + 1000
+        rig.pipeline.release(1000)
+    assert rig.spool.used_bytes == before
+
+
+# Requests with a name
+
+
+def test_a_named_request_sent_again_makes_the_same_ids(rig: Rig) -> None:
+    for windows in ([b"{}\n" * 2, b"x\n{}\n"], [b"{}\n{}\nx\n{}\n"]):
+        intake = rig.open_named("order-7")
+        for window in windows:
+            rig.lines(intake, window)
+    assert rig.ids[:3] == rig.ids[3:]
+    assert len(set(rig.ids)) == 3
+    assert rig.positions == [0, 1, 3] * 2
+
+
+def test_names_are_a_producers_own(rig: Rig) -> None:
+    for key, producer in (("a", ""), ("b", ""), ("a", "x"), ("a", "y"), ("ax", "")):
+        rig.lines(rig.open_named(key, producer), b"{}\n")
+    assert len(set(rig.ids)) == 5
