@@ -83,7 +83,7 @@ class Adoption:
         while (recovered := await self._on_disk(lambda: next(records, None))) is not None:
             documents += recovered.count
             self._deliver(orphan, recovered)
-            while not self._spooling.has_room_for_backlog:
+            while not self._spooling.has_room_for(len(recovered.payload)):
                 await asyncio.sleep(ROOM_S)
         self._scoreboard.add(metrics.SPOOL_DAMAGED, orphan.damage.damaged_ranges)
         while not orphan.is_drained:

@@ -1,6 +1,6 @@
 """What is known of the cluster, asked now and then by the supervisor, for workers and people."""
 
-import asyncio
+import threading
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ class ClusterFacts:
     def __init__(self, settings: ElasticsearchSettings):
         self._hosts = list(settings.hosts)
         self._client = connect(settings).options(request_timeout=_ASK_S)
+        self._is_closed = threading.Event()
         self._is_reachable: bool | None = None
         self._version: str | None = None
 
@@ -31,10 +32,15 @@ class ClusterFacts:
             "version": self._version,
         }
 
-    async def keep_asking(self) -> None:
+    def start(self) -> None:
+        """Ask in a thread that nobody waits for at the end: a black hole answers after seconds."""
+        threading.Thread(target=self._keep_asking, name="cluster facts", daemon=True).start()
+
+    def _keep_asking(self) -> None:
         while True:
-            await asyncio.to_thread(self._ask)
-            await asyncio.sleep(INTERVAL_S)
+            self._ask()
+            if self._is_closed.wait(INTERVAL_S):
+                return
 
     def _ask(self) -> None:
         try:
@@ -46,7 +52,7 @@ class ClusterFacts:
             self._is_reachable = False
 
     def close(self) -> None:
-        self._client.close()
+        self._is_closed.set()
 
 
 def _without_credentials(host: str) -> str:

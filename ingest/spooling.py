@@ -45,6 +45,10 @@ class Group:
     def count(self) -> int:
         return sum(chunk.count for chunk in self.chunks)
 
+    @property
+    def spooled_bytes(self) -> int:
+        return sum(chunk.spooled_bytes for chunk in self.chunks)
+
 
 class Spooling:
     """The durable part of one worker's way; everything here runs in the event loop."""
@@ -165,7 +169,7 @@ class Spooling:
     async def feed(self) -> None:
         """Bring the backlog back from disk, oldest first, as far as there is room."""
         while True:
-            if not self._backlog or not self.has_room_for_backlog:
+            if not self._backlog or not self.has_room_for(self._backlog[0].spooled_bytes):
                 await asyncio.sleep(IDLE_S)
                 continue
             group = self._backlog.popleft()
@@ -188,10 +192,11 @@ class Spooling:
             start += chunk.spooled_bytes
             self.deliver(chunk)
 
-    @property
-    def has_room_for_backlog(self) -> bool:
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether so much of the backlog may come into memory; one record always may."""
         room = self._backpressure
-        is_room = room.pending_bytes < BACKLOG_SHARE * room.max_pending_bytes
+        share = BACKLOG_SHARE * room.max_pending_bytes
+        is_room = room.pending_bytes + size_bytes <= share or not room.pending_bytes
         return is_room and not self._is_stopping
 
     def deliver(self, chunk: Chunk) -> None:

@@ -106,14 +106,13 @@ class Supervisor:
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve(sockets=[admin_socket]))
-            asking = tasks.create_task(facts.keep_asking())
+            facts.start()
             watching = tasks.create_task(self._watch())
             announcing = tasks.create_task(self._announce(admin_socket))
             await self._stop.wait()
             announcing.cancel()
             watching.cancel()
             await self._drain()
-            asking.cancel()
             server.should_exit = True
             await serving
         facts.close()
@@ -131,10 +130,13 @@ class Supervisor:
                 elif slot.predecessor is not None:
                     self._watch_predecessor(slot, slot.predecessor)
                 elif slot.worker.scoreboard.heartbeat_age_s > self._settings.worker_stuck_s:
-                    self._kill_stuck(slot.worker)
+                    await self._kill_stuck(slot.worker)
             if self._engine is not None and not self._engine.is_running:
                 log.warning("the embedded engine ended; starting it again")
-                await self._engine.start()
+                try:
+                    await self._engine.start()
+                except ConfigError as error:
+                    log.error("the embedded engine does not start", reason=str(error))
             await asyncio.sleep(WATCH_S)
 
     def _watch_predecessor(self, slot: Slot, old: WorkerProcess) -> None:
@@ -187,10 +189,10 @@ class Supervisor:
         worker.close()
         return lost
 
-    def _kill_stuck(self, worker: WorkerProcess) -> None:
+    async def _kill_stuck(self, worker: WorkerProcess) -> None:
         log.error("a worker is stuck: its stacks follow, then it is killed", pid=worker.pid)
         worker.dump_stacks()
-        time.sleep(0.2)  # the dump is written by the worker's own signal handler
+        await asyncio.sleep(0.2)  # the dump is written by the worker's own signal handler
         worker.kill()
 
     def _workers(self) -> list[WorkerProcess]:

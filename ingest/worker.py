@@ -287,6 +287,8 @@ def main() -> None:
         await worker.run()
 
     uvloop.run(run())
+    sys.stderr.flush()
+    os._exit(0)  # a bulk thread may still wait for an answer that nobody needs
 
 
 if __name__ == "__main__":

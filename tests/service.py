@@ -143,8 +143,8 @@ class Service:
                     self._process.wait(5)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._kill_engine()
+            if self._process.wait() < 0:
+                self._kill_engine()
         self._outputs.cleanup()
 
     # looking at it
@@ -225,7 +225,7 @@ class Service:
         return _READY.search(self.printed) is not None or self.process.poll() is not None
 
     def _kill_engine(self) -> None:
-        """The embedded engine has a session of its own."""
+        """The embedded engine of a killed supervisor: it has a session of its own."""
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.data_dir / "engine" / "engine.pid").read_text())
             if b"noida" in Path(f"/proc/{pid}/cmdline").read_bytes():

@@ -32,7 +32,7 @@ from tests.fakes import (
     write_blocked,
 )
 from tests.http_client import RawClient, chunk, chunked_head, post
-from tests.service import Answer, Service, is_balanced
+from tests.service import Service, is_balanced
 
 REQUEST_TIMEOUT_S = 1.0
 ACK_TIMEOUT_S = 1.0
@@ -53,6 +53,7 @@ def running(
         tmp_path_factory.mktemp("data"),
         running_es.url,
         environment={"INGEST_ELASTICSEARCH__REQUEST_TIMEOUT_S": str(REQUEST_TIMEOUT_S)},
+        ack="memory",
         flush_interval_s=0.1,
         flush_documents=25,
         max_in_flight=3,
@@ -103,12 +104,13 @@ def assert_each_once(service: Service, es: ScriptedElasticsearch, index: str, co
     assert found == Counter(range(count))
 
 
-def post_in_parts(service: Service, index: str, part: int = 10) -> None:
+def post_in_parts(service: Service, index: str, part: int = 10, ack: str = "memory") -> None:
     """Several posts on one connection, so that a batch holds chunks of several requests."""
     body = lines().splitlines(keepends=True)
+    target = f"/ingest?index={index}&ack={ack}"
     with RawClient(service.url) as client:
         for start in range(0, len(body), part):
-            client.send(post(f"/ingest?index={index}", b"".join(body[start : start + part])))
+            client.send(post(target, b"".join(body[start : start + part])))
             assert client.read_answer().status == 202
 
 
@@ -155,11 +157,12 @@ FAULTS: dict[str, list[Step]] = {
 
 
 @pytest.mark.parametrize("steps", FAULTS.values(), ids=list(FAULTS))
+@pytest.mark.parametrize("ack", ["memory", "durable"])
 def test_everything_is_delivered_once_despite_faults(
-    steps: list[Step], service: Service, es: ScriptedElasticsearch, index_name: str
+    ack: str, steps: list[Step], service: Service, es: ScriptedElasticsearch, index_name: str
 ) -> None:
     es.script(*steps)
-    post_in_parts(service, index_name)
+    post_in_parts(service, index_name, ack=ack)
     assert_each_once(service, es, index_name, SENT)
     assert dead(service, index_name) == Counter()
 
@@ -293,10 +296,9 @@ def test_documents_counts_follow_their_outcomes(
     answer = service.post(lines(5) + b"x\n", index=index_name, ack="indexed")
     after = service.wait_until_settled()
     changes = {term: after[term] - before[term] for term in after if after[term] != before[term]}
-    assert changes == {
-        **{"received": 6, "rejected": 1, "dead_letter": 1, "duplicate": 1, "indexed": 3},
-    }
-    assert [item["position"] for item in answer.json["items"]] == [5, 0]
+    outcomes = {"rejected": 1, "dead_letter": 1, "duplicate": 1, "indexed": 3}
+    assert changes == {"received": 6, **outcomes}
+    assert [item["position"] for item in answer.json["items"]] == [0, 5]
 
 
 # batches
@@ -319,18 +321,19 @@ def test_many_small_posts_share_bulk_requests(
 def test_senders_at_the_same_time_are_all_served(
     service: Service, es: ScriptedElasticsearch, index_name: str
 ) -> None:
-    answers: list[Answer] = []
+    statuses: list[int] = []
 
     def send(first: int) -> None:
         for n in range(first, first + 20):
-            answers.append(service.post(b'{"n":%d}' % n, index=index_name, ack="indexed"))
+            answer = service.post(b'{"n":%d}' % n, index=index_name, ack="indexed")
+            statuses.append(answer.status)
 
     threads = [threading.Thread(target=send, args=(first,)) for first in range(0, 160, 20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert Counter(answer.status for answer in answers) == {200: 160}
+    assert Counter(statuses) == {200: 160}
     assert indexed(es, index_name) == Counter(range(160))
 
 

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ import pytest
 from tests.fakes import ScriptedElasticsearch
 from tests.http_client import (
     RawClient,
-    chunk,
     chunked_head,
     chunks,
     head,
@@ -33,6 +31,8 @@ else:
     from backports import zstd
 
 TWO = [b'{"n":1}', b'{"n":2}']
+ACKS = {"memory": 202, "durable": 202, "indexed": 200}
+each_ack = pytest.mark.parametrize(("ack", "status"), ACKS.items(), ids=list(ACKS))
 DEFAULT_TARGET = "logs-generic-default"
 BUFFER_BYTES = 256 * 1024
 
@@ -47,12 +47,13 @@ def es() -> Iterator[ScriptedElasticsearch]:
 def service(
     es: ScriptedElasticsearch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    settings = {
-        "flush_interval_s": 0.01,
-        "max_document_bytes": 128 * 1024,
-        "buffer_bytes": BUFFER_BYTES,
-    }
-    with Service(tmp_path_factory.mktemp("data"), es.url, **settings) as running:
+    with Service(
+        tmp_path_factory.mktemp("data"),
+        es.url,
+        flush_interval_s=0.01,
+        max_document_bytes=128 * 1024,
+        buffer_bytes=BUFFER_BYTES,
+    ) as running:
         yield running
 
 
@@ -220,7 +221,7 @@ def test_document_arrives_byte_for_byte(
 # connections
 
 
-@pytest.mark.parametrize("ack", ["memory", "indexed"])
+@pytest.mark.parametrize("ack", list(ACKS))
 @pytest.mark.parametrize("piece_bytes", [None, 1, 100], ids=["at_once", "bytewise", "by_100"])
 def test_pipelined_posts_are_answered_in_order(
     ack: str, piece_bytes: int | None, service: Service, index_name: str
@@ -369,11 +370,12 @@ def test_target_may_be_spelled_in_other_ways(
 )
 def test_document_goes_to_its_target(
     document: bytes,
-    query: dict[str, str],
+    query: dict[str, Any],
     target: str,
     service: Service,
     es: ScriptedElasticsearch,
 ) -> None:
+    service.wait_until_settled()
     before = len(es.documents(target))
     assert service.post(document, ack="indexed", **query).status == 200
     assert len(es.documents(target)) == before + 1
@@ -405,7 +407,8 @@ def test_timestamp_is_added_for_a_data_stream_where_the_document_has_none(
     index_name: str,
 ) -> None:
     target = f"logs-{index_name.replace('-', '_')}-default" if chosen else DEFAULT_TARGET
-    query = {"index": target} if chosen else {}
+    query: dict[str, Any] = {"index": target} if chosen else {}
+    service.wait_until_settled()
     assert service.post(document, ack="indexed", **query).status == 200
     assert re.fullmatch(expected, es.documents(target)[-1].source)
 
@@ -421,15 +424,20 @@ def test_document_for_a_plain_index_gets_no_timestamp(
 
 
 @pytest.mark.parametrize("way", ["query", "header", "upper_case"])
-@pytest.mark.parametrize(("ack", "status"), [("memory", 202), ("indexed", 200)])
+@each_ack
 def test_ack_level_is_chosen_by_query_or_header(
     ack: str, status: int, way: str, service: Service, index_name: str
 ) -> None:
     level = ack.upper() if way == "upper_case" else ack
-    query = {} if way == "header" else {"ack": level}
+    query: dict[str, Any] = {} if way == "header" else {"ack": level}
     headers = {"Ingest-Ack": level} if way == "header" else {}
     answer = service.post(b"{}\n", headers=headers, index=index_name, **query)
     assert (answer.status, answer.json["ack"]) == (status, ack)
+
+
+def test_default_ack_is_durable(service: Service, index_name: str) -> None:
+    answer = service.post(b"{}\n", index=index_name)
+    assert (answer.status, answer.json["ack"]) == (202, "durable")
 
 
 def test_query_wins_over_header(service: Service, index_name: str) -> None:
@@ -447,35 +455,28 @@ def test_documents_can_be_found_when_the_indexed_answer_comes(
         assert len(es.sources(index_name)) == count
 
 
-def test_documents_acked_from_memory_arrive(
-    service: Service, es: ScriptedElasticsearch, index_name: str
+@pytest.mark.parametrize("ack", ["memory", "durable"])
+def test_documents_acked_before_they_are_indexed_arrive(
+    ack: str, service: Service, es: ScriptedElasticsearch, index_name: str
 ) -> None:
-    assert service.post(b"{}\n" * 500, index=index_name, ack="memory").status == 202
+    assert service.post(b"{}\n" * 500, index=index_name, ack=ack).status == 202
     es.wait_until(lambda: len(es.sources(index_name)) == 500)
-
-
-def test_durable_is_refused_where_there_is_no_spool(service: Service) -> None:
-    answer = service.post(b"{}\n", ack="durable")
-    assert answer.status == 501
-    assert is_error(answer, "not_available")
 
 
 # answers
 
 
-@pytest.mark.parametrize(("ack", "status"), [("memory", 202), ("indexed", 200)])
+@each_ack
 def test_answer_to_flawless_documents(
     ack: str, status: int, service: Service, index_name: str
 ) -> None:
     answer = service.post(b"{}\n{}\n", index=index_name, ack=ack)
     assert (answer.status, answer.headers["content-type"]) == (status, JSON)
-    assert answer.json == {
-        **{"ack": ack, "received": 2, "accepted": 2, "rejected": 0, "trimmed": 0},
-        **{"errors": False, "items": []},
-    }
+    counts = {"received": 2, "accepted": 2, "rejected": 0, "trimmed": 0}
+    assert answer.json == {"ack": ack, **counts, "errors": False, "items": []}
 
 
-@pytest.mark.parametrize(("ack", "status"), [("memory", 202), ("indexed", 200)])
+@each_ack
 def test_answer_lists_refused_documents_by_position(
     ack: str, status: int, service: Service, es: ScriptedElasticsearch, index_name: str
 ) -> None:
@@ -483,13 +484,8 @@ def test_answer_lists_refused_documents_by_position(
     answer = service.post(body, index=index_name, ack=ack)
     content = answer.json
     items = content.pop("items")
-    assert (answer.status, content) == (
-        status,
-        {
-            **{"ack": ack, "received": 9, "accepted": 3, "rejected": 6, "trimmed": 0},
-            "errors": True,
-        },
-    )
+    counts = {"received": 9, "accepted": 3, "rejected": 6, "trimmed": 0}
+    assert (answer.status, content) == (status, {"ack": ack, **counts, "errors": True})
     malformed, other = "malformed_json", "not_an_object"
     assert [(item["position"], item["error"]["type"]) for item in items] == [
         *((1, malformed), (2, other), (3, other), (5, other), (6, malformed), (7, malformed)),
@@ -508,7 +504,7 @@ def test_raw_line_break_inside_a_text_is_not_json(service: Service, index_name: 
 
 
 @pytest.mark.parametrize("body", [b"{\n[]\n", b"[1,2]", b"7"], ids=["lines", "array", "number"])
-@pytest.mark.parametrize("ack", ["memory", "indexed"])
+@pytest.mark.parametrize("ack", list(ACKS))
 def test_nothing_accepted_is_a_bad_request(
     body: bytes, ack: str, service: Service, index_name: str
 ) -> None:
@@ -661,7 +657,6 @@ REFUSALS = [
     ),
     Refused("long_head", post("/ingest", b"{}\n", {"x": "y" * 40_000}), 431, "head_too_large"),
     Refused("endless_head", b"POST /ingest HTTP/1.1\r\nx: " + b"y" * 40_000, 431, "head_too_large"),
-    Refused("durable", post("/ingest?ack=durable", b"{}\n"), 501, "not_available"),
 ]
 
 

@@ -1,7 +1,7 @@
 """Bodies of any length, damaged ones, slow senders, and what happens when there is no room.
 
-The service has two small buffers, so that every limit is near. Each test waits at its end until
-nothing of it is left: all buffers free, nothing pending, the accounting law fulfilled.
+The service has two small buffers, so that every limit is near. After each test all documents must
+have their outcome, and after the last all buffers must be free and nothing pending.
 """
 
 import contextlib
@@ -53,6 +53,7 @@ def running(
     with Service(
         tmp_path_factory.mktemp("data"),
         es.url,
+        ack="memory",
         flush_interval_s=0.02,
         max_document_bytes=DOCUMENT_BYTES_MAX,
         buffer_bytes=BUFFER_BYTES,
@@ -68,16 +69,16 @@ def running(
         backoff_max_s=0.5,
     ) as service:
         yield service
+        service.wait_until(lambda: gauge(service, "buffers_free") == BUFFERS)
+        service.wait_until(lambda: gauge(service, "pending_bytes") == 0)
 
 
 @pytest.fixture
 def service(running: Service, es: ScriptedElasticsearch) -> Iterator[Service]:
-    """The running service; after the test it must be as good as new."""
+    """The running service; after the test all that it took must have its outcome."""
     yield running
     es.resume()
     assert is_balanced(running.wait_until_settled())
-    running.wait_until(lambda: gauge(running, "buffers_free") == BUFFERS)
-    running.wait_until(lambda: gauge(running, "pending_bytes") == 0)
 
 
 def gauge(service: Service, name: str) -> float:
@@ -103,6 +104,10 @@ def joined(lines: list[bytes]) -> bytes:
 def stored(es: ScriptedElasticsearch, index: str) -> list[bytes]:
     """In the order in which they were sent: by the number that each carries."""
     return sorted(es.sources(index).values(), key=lambda line: int(orjson.loads(line)["n"]))
+
+
+def wait_for_count(es: ScriptedElasticsearch, index: str, count: int) -> None:
+    es.wait_until(lambda: len(es.sources(index)) == count)
 
 
 # one buffer is enough
@@ -340,7 +345,7 @@ def test_documents_of_a_trickling_stream_arrive_before_it_ends(
         client.send(chunked_head(f"/ingest?index={index_name}&ack=indexed"))
         for count, line in enumerate(lines, 1):
             client.send(chunk(line + b"\n"))
-            es.wait_until(lambda count=count: len(es.sources(index_name)) == count)
+            wait_for_count(es, index_name, count)
         client.send(chunk(b""))
         answer = client.read_answer()
     assert (answer.status, answer.json["received"]) == (200, len(lines))
@@ -435,6 +440,24 @@ def test_senders_are_shed_while_elasticsearch_is_stuck_and_all_goes_on_after(
     assert stored(es, index_name) == accepted
     answer = answer_to(service, send_with_length, target, joined(lines[-1:]))
     assert answer.status == 202
+
+
+@each_way
+def test_durable_body_is_kept_on_disk_while_elasticsearch_is_stuck(
+    send: Send, service: Service, es: ScriptedElasticsearch, index_name: str
+) -> None:
+    """What is acked was written; it may be shed before its end, as it is read back for sending."""
+    lines = documents(20 * BUFFER_BYTES // 200)
+    es.pause()
+    answer = answer_to(service, send, f"/ingest?ack=durable&index={index_name}", joined(lines))
+    assert answer.status in (202, 429)
+    accepted = len(lines) if answer.status == 202 else accepted_of(answer)
+    assert service.documents()["spooled"] >= accepted
+    es.resume()
+    service.wait_until_settled()
+    found = stored(es, index_name)
+    assert len(found) >= accepted
+    assert found == lines[: len(found)]
 
 
 @each_way

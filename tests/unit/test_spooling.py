@@ -177,7 +177,7 @@ def test_the_backlog_is_not_fed_while_there_is_no_room(rig: SpoolingRig) -> None
     fill(rig, ROOM)
     rig.take(durable(), bulk_of(0))
     rig.commit()
-    assert not rig.spooling.has_room_for_backlog
+    assert not rig.spooling.has_room_for(1)
     turns = iter(range(3))
     rig.feed_until(lambda: next(turns, None) is None)
     assert rig.chunks == []
@@ -191,7 +191,7 @@ def test_what_is_set_aside_stays_when_the_process_ends(rig: SpoolingRig) -> None
     rig.commit()
     rig.room.release(FULL)
     rig.spooling.stop_feeding()
-    assert not rig.spooling.has_room_for_backlog
+    assert not rig.spooling.has_room_for(1)
     rig.loop.run_until_complete(rig.spooling.close(WAIT_S))
     assert rig.ledger.spooled == 2
     assert on_disk(rig) == [bulk_of(0, 1)]
