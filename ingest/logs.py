@@ -1,7 +1,7 @@
 """Log lines: one line an event, for people (console) or machines (json), on standard error.
 
 ERROR = documents lost or set aside, WARNING = recovered or being repeated. Never a document's
-content.
+content: so tracebacks are without the local variables that structlog would show.
 """
 
 import logging
@@ -23,9 +23,17 @@ def configure(settings: Settings, **bound: Any) -> None:
     ]
     renderer: Any
     if settings.log_format == "json":
-        renderer = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        renderer = [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(),
+        ]
     else:
-        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        renderer = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -195,17 +195,17 @@ class IngestProtocol(asyncio.BufferedProtocol):
                 exchange.finish()
                 self._complete(exchange)
                 return received[exchange.received_bytes :]
+            if self._backpressure.is_contended or not self._start(exchange, received):
+                self._wait()
         except RequestError as error:
             self._held = received[exchange.received_bytes :]
             self._refuse(error)
             rest, self._held = self._held, b""
             return rest
-        if self._backpressure.is_contended or not self._start(exchange, received):
-            self._wait()
         return received
 
     def _start(self, exchange: Exchange, received: bytes) -> bool:
-        """Begin to read the body if there is a buffer and room for it."""
+        """Begin to read the body if there is a buffer and room for it. Raises RequestError."""
         if not exchange.try_start():
             return False
         if exchange.head.expects_continue and not received:
@@ -268,8 +268,12 @@ class IngestProtocol(asyncio.BufferedProtocol):
         if exchange.is_started:
             self._enter_body(exchange)
             self._step(exchange.pump)
-        elif not self._start(exchange, self._held):
-            return False
+        else:
+            try:
+                if not self._start(exchange, self._held):
+                    return False
+            except RequestError as error:
+                self._refuse(error)
         self._go_on()
         return True
 

@@ -112,6 +112,7 @@ class Worker:
         settings = orders.settings
         limits = SpoolLimits(
             quota_bytes=settings.spool_quota_bytes // settings.workers,
+            shared_quota_bytes=settings.spool_quota_bytes,
             free_bytes_min=settings.spool_free_bytes_min,
             file_bytes=settings.spool_file_bytes,
         )

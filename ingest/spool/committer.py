@@ -238,8 +238,9 @@ class Committer(Generic[T]):
         settled = self._unsettled.settled_bytes_total
         newly_settled, self._settled_bytes = settled - self._settled_bytes, settled
         self._measured_s = self._clock_s()
+        others = self._store.others_bytes() if self._limits.shared_quota_bytes is not None else 0
         self._quota.measure(
-            self._store.disk_bytes, self._store.free_bytes(), newly_settled, elapsed_s
+            self._store.disk_bytes, self._store.free_bytes(), newly_settled, elapsed_s, others
         )
 
     def _break_off(self, error: Exception) -> None:

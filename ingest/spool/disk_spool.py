@@ -47,7 +47,7 @@ class DiskSpool(Generic[T]):
         self.id = directory_id or uuid4()
         self._clock_s = surroundings.clock_s
         self._unsettled = Unsettled()
-        self._quota = Quota(limits.quota_bytes, limits.free_bytes_min)
+        self._quota = Quota(limits.quota_bytes, limits.free_bytes_min, limits.shared_quota_bytes)
         self._store = Store(data_dir, self.id, limits, surroundings, self._unsettled)
         self._committer: Committer[T] = Committer(
             self._store, self._unsettled, self._quota, limits, surroundings, on_committed, on_sync

@@ -9,6 +9,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ingest.failpoints import Hit, off
@@ -100,6 +101,15 @@ class Files:
         """What an unprivileged process may still write to this file system."""
         found = os.statvfs(path)
         return found.f_bavail * found.f_frsize
+
+    def content_bytes(self, path: Path) -> int:
+        """The sizes of all files in a directory; 0 if it is gone."""
+        total = 0
+        with suppress(FileNotFoundError), os.scandir(path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+        return total
 
     def filesystem_type(self, path: Path) -> int:
         """The `f_type` of statfs(2), which `os.statvfs` leaves out; 0 where it can't be told."""

@@ -1,7 +1,8 @@
 """Room for what producers send: reserved before a body is accepted, so that the disk never fills.
 
-Two bounds, each with a lower mark at which accepting starts again: the spool's own quota and what
-must stay free on its file system. Draining needs no room at all.
+Three bounds, each with a lower mark at which accepting starts again: the spool's own quota, the one
+that it shares with all other spools of the data directory, and what must stay free on their file
+system. Draining needs no room at all.
 """
 
 import math
@@ -21,10 +22,14 @@ class Quota:
     writer, so that an append takes no lock here.
     """
 
-    def __init__(self, limit_bytes: int, free_bytes_min: int) -> None:
+    def __init__(
+        self, limit_bytes: int, free_bytes_min: int, shared_limit_bytes: int | None = None
+    ) -> None:
         self._lock = Lock()
         self._limit_bytes = limit_bytes
         self._free_bytes_min = free_bytes_min
+        self._shared_limit_bytes = limit_bytes if shared_limit_bytes is None else shared_limit_bytes
+        self._others_bytes = 0
         self._disk_bytes = 0
         self._appended_bytes = 0
         self._written_bytes = 0
@@ -82,10 +87,16 @@ class Quota:
             self.is_shedding = True
 
     def measure(
-        self, disk_bytes: int, free_bytes: int | None, settled_bytes: int, elapsed_s: float
+        self,
+        disk_bytes: int,
+        free_bytes: int | None,
+        settled_bytes: int,
+        elapsed_s: float,
+        others_bytes: int = 0,
     ) -> None:
         """About once a second: what is used and free now, and how much was settled meanwhile."""
         with self._lock:
+            self._others_bytes = others_bytes
             self._disk_bytes = disk_bytes
             self._free_bytes = free_bytes
             if elapsed_s > 0:
@@ -95,7 +106,7 @@ class Quota:
                 self.is_shedding = False
 
     def _is_over(self, size: int) -> bool:
-        if self.used_bytes + size > self._limit_bytes:
+        if self.used_bytes + size > self._limit_bytes or self._shared_excess_bytes(1.0) + size > 0:
             return True
         if self._free_bytes is None:
             return False
@@ -103,8 +114,15 @@ class Quota:
 
     def _excess_bytes(self) -> int:
         """What has to go before accepting starts again; 0 or less when nothing has to."""
-        over_quota = self.used_bytes - int(self._limit_bytes * RESUME_RATIO)
+        over_quota = max(
+            self.used_bytes - int(self._limit_bytes * RESUME_RATIO),
+            self._shared_excess_bytes(RESUME_RATIO),
+        )
         if self._free_bytes is None:
             return over_quota
         wanted_free = int(self._free_bytes_min * FREE_RESUME_RATIO)
         return max(over_quota, wanted_free + self._pending_bytes - self._free_bytes)
+
+    def _shared_excess_bytes(self, ratio: float) -> int:
+        """What all spools together hold beyond that part of their quota; below it, negative."""
+        return self.used_bytes + self._others_bytes - int(self._shared_limit_bytes * ratio)

@@ -14,6 +14,8 @@ _MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
     """`quota_bytes`: disk that one spool may take; `free_bytes_min`: what it leaves to others.
+    `shared_quota_bytes`: disk that all directories under one root may take together, those of
+    dead processes too, or each crash would bring another quota; None: they are not looked at.
 
     `file_bytes`: a spool file's size, at most a quarter of the quota, because one unsettled record
     keeps its whole file. `cursor_interval_s`: how stale the cursor may be, so how much a crash
@@ -22,6 +24,7 @@ class SpoolLimits:
 
     quota_bytes: int = 10 * 1024 * _MIB
     free_bytes_min: int = 1024 * _MIB
+    shared_quota_bytes: int | None = None
     file_bytes: int = 64 * _MIB
     cursor_interval_s: float = 1.0
     failures_max: int = 3

@@ -3,7 +3,7 @@
 from pathlib import Path
 from uuid import UUID
 
-from ingest.spool.directory import Directory, create_directory
+from ingest.spool.directory import Directory, create_directory, list_directories
 from ingest.spool.errors import SpoolUnavailable
 from ingest.spool.file import SpoolFile, create_spool_file, make_header
 from ingest.spool.format import FILE_HEADER_BYTES
@@ -125,6 +125,18 @@ class Store:
             return self._files.free_bytes(self._data_dir)
         except OSError:
             return None
+
+    def others_bytes(self) -> int:
+        """What all other spool directories hold, whoever owns them; 0 when that can't be seen."""
+        try:
+            paths = list_directories(self._files, self._data_dir)
+            return sum(
+                self._files.content_bytes(path)
+                for path in paths
+                if path.name != str(self._directory_id)
+            )
+        except OSError:
+            return 0
 
     def read(self, record: Record) -> bytes:
         """Raises RecordDamaged, SpoolUnavailable, OSError. Any thread may call it."""

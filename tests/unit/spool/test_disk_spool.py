@@ -3,6 +3,7 @@
 import stat
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -218,6 +219,18 @@ def test_one_unsettled_record_does_not_hold_a_drained_quota(tmp_path: Path) -> N
     rig.tick()
     assert rig.spool.reserve(1000)
     assert rig.spool.read(rig.append()) == payload_of(1)
+
+
+def test_what_a_dead_process_left_takes_of_the_shared_quota(tmp_path: Path) -> None:
+    limits = SpoolLimits(quota_bytes=8_000, free_bytes_min=0, shared_quota_bytes=10_000)
+    dead = Rig(tmp_path, limits=limits, directory_id=uuid4())
+    dead.append(size=7_000)
+    dead.spool.close()
+    rig = Rig(tmp_path, limits=limits)
+    assert not rig.spool.reserve(3_000)
+    assert drain(tmp_path).keys() == {0}
+    rig.tick()
+    assert rig.spool.reserve(3_000)
 
 
 def test_threads_and_files_work_together(tmp_path: Path) -> None:

@@ -85,3 +85,19 @@ def test_retry_after_follows_the_drain_rate(settled: int, expected_s: int) -> No
     quota = Quota(1000, 0)
     _measure(quota, disk=1000, settled=settled)
     assert quota.retry_after_s() == expected_s
+
+
+def test_what_all_spools_hold_counts_against_what_they_share() -> None:
+    quota = Quota(1000, 0, 1500)
+    quota.measure(100, None, 0, 1.0, others_bytes=1200)
+    assert quota.reserve(200)
+    assert not quota.reserve(1)
+    quota.measure(100, None, 0, 1.0, others_bytes=1051)
+    assert quota.is_shedding
+    quota.measure(100, None, 0, 1.0, others_bytes=1050)
+    assert not quota.is_shedding
+
+
+def test_a_spool_keeps_to_its_own_share_of_what_they_share() -> None:
+    quota = Quota(1000, 0, 1500)
+    assert not quota.reserve(1001)

@@ -1,0 +1,81 @@
+"""Row 17: a process that stands still and goes on later makes no second copy of anything."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.spool.directory import is_owned
+from ingest.spool.files import Files
+from tests.fakes import ScriptedElasticsearch, Step
+from tests.faults.clusters import ScriptedCluster
+from tests.faults.producers import producing
+from tests.faults.rig import SCALE, Fleet, wait_until_gone
+
+STUCK_S = 2
+SHORTER_S = 0.8
+
+
+@pytest.fixture(name="cluster")
+def _cluster(scripted_elasticsearch: ScriptedElasticsearch) -> ScriptedCluster:
+    scripted_elasticsearch.set_default(Step(delay_answer_s=0.05))  # some are always on their way
+    return ScriptedCluster(scripted_elasticsearch)
+
+
+def test_worker_that_stands_still_too_long_is_replaced_and_nothing_is_there_twice(
+    cluster: ScriptedCluster, tmp_path: Path
+) -> None:
+    with Fleet(cluster, tmp_path, workers=2, worker_stuck_s=STUCK_S) as fleet:
+        with producing(fleet.producer("plain"), fleet.producer("keyed", repeats=True)):
+            for _ in range(max(1, round(SCALE))):
+                fleet.wait_for_acks(10)
+                frozen = fleet.service.worker_pids[0]
+                os.kill(frozen, signal.SIGSTOP)
+                wait_until_gone(fleet.service, [frozen])
+                fleet.wait_until_listening()
+            fleet.wait_for_acks(10)
+        assert "a worker is stuck" in fleet.service.said
+        fleet.prove()
+
+
+def test_worker_that_stood_still_for_less_goes_on(cluster: ScriptedCluster, tmp_path: Path) -> None:
+    with Fleet(cluster, tmp_path, worker_stuck_s=30) as fleet:
+        with producing(fleet.producer("plain"), fleet.producer("indexed", ack="indexed")):
+            fleet.wait_for_acks(10)
+            (frozen,) = fleet.service.worker_pids
+            with standing_still(frozen):
+                beat = 'ingest_worker_heartbeat_age_seconds{worker="0"}'
+                fleet.service.wait_until(lambda: fleet.service.metrics()[beat] > SHORTER_S)
+            fleet.wait_for_acks(10)
+        assert fleet.service.worker_pids == [frozen]
+        fleet.prove()
+
+
+def test_frozen_orphan_keeps_what_it_owns_and_delivers_it_when_it_thaws(
+    cluster: ScriptedCluster, tmp_path: Path
+) -> None:
+    with Fleet(cluster, tmp_path) as fleet:
+        with producing(fleet.producer("plain", timeout_s=1.0)):
+            fleet.wait_for_acks(10)
+            (frozen,) = fleet.service.worker_pids
+            with standing_still(frozen):
+                (kept,) = fleet.directories()
+                fleet.kill_supervisor()
+                fleet.start()
+                fleet.wait_for_acks(10)
+                assert is_owned(Files(), kept)
+            wait_until_gone(fleet.service, [frozen])
+        fleet.prove()
+
+
+@contextlib.contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """SIGSTOP now, SIGCONT at the end."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,118 @@
+"""Row 11: Elasticsearch is down at the start, in the middle, for long, or a black hole."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import ScriptedElasticsearch, Step, refuse
+from tests.faults.clusters import ScriptedCluster
+from tests.faults.gate import Gate
+from tests.faults.producers import producing
+from tests.faults.rig import SCALE, Fleet, MiB
+
+BACKOFF_MAX_S = 0.5
+OUTAGE_S = 2.0 * SCALE
+QUICK = {"INGEST_ELASTICSEARCH__REQUEST_TIMEOUT_S": "1"}
+
+
+class GatedCluster(ScriptedCluster):
+    """A scripted Elasticsearch behind a gate."""
+
+    def __init__(self, es: ScriptedElasticsearch, gate: Gate):
+        super().__init__(es)
+        self.gate = gate
+
+    @property
+    def url(self) -> str:
+        return self.gate.url
+
+
+@pytest.fixture(name="cluster")
+def _cluster(scripted_elasticsearch: ScriptedElasticsearch) -> Iterator[GatedCluster]:
+    with Gate(scripted_elasticsearch.url) as gate:
+        yield GatedCluster(scripted_elasticsearch, gate)
+
+
+def test_service_starts_and_acks_without_elasticsearch(
+    cluster: GatedCluster, tmp_path: Path
+) -> None:
+    cluster.gate.shut()
+    with Fleet(cluster, tmp_path, workers=2) as fleet:
+        with producing(fleet.producer("early")):
+            fleet.wait_for_acks(30)
+        assert not cluster.arrived()
+        assert fleet.oracle.count("refused") == 0
+        cluster.gate.open()
+        fleet.prove()
+
+
+@pytest.mark.parametrize("kind", ["refused", "black hole"])
+def test_long_outage_fills_the_spool_then_sheds_and_loses_nothing(
+    kind: str, cluster: GatedCluster, tmp_path: Path
+) -> None:
+    with Fleet(cluster, tmp_path, spool_quota_bytes=1 * MiB, environment=QUICK) as fleet:
+        with producing(fleet.producer("plain", pause_s=0), fleet.producer("keyed", repeats=True)):
+            fleet.wait_for_acks(20)
+            cluster.gate.shut() if kind == "refused" else cluster.gate.swallow()
+            before = fleet.oracle.count("accepted")
+            fleet.wait_until("429", lambda: fleet.oracle.count_status(429) > 0)
+            assert fleet.oracle.count("accepted") > before + 50  # 202 for as long as there is room
+            answer = fleet.service.post(b'{"n":1}\n', index="load")
+            assert (answer.status, answer.json["error"]["type"]) == (429, "spool_full")
+            assert 1 <= int(answer.headers["retry-after"]) <= 30
+            assert fleet.service.metrics()["ingest_spool_bytes"] <= 1 * MiB
+            assert fleet.service.get("/readyz").status == 200
+            take_in_memory(fleet)
+            cluster.gate.open()
+            fleet.wait_for_acks(20)
+        assert {post.status for post in fleet.oracle.posts} == {202, 429}
+        fleet.prove()
+
+
+def take_in_memory(fleet: Fleet) -> None:
+    """A full spool bars no document that needs none."""
+    fleet.oracle.note_sent({"in memory": b'{"key":"in memory","n":1}'})
+    body = b'{"key":"in memory","n":1}\n'
+    assert fleet.service.post(body, index="load", ack="memory").status == 202
+
+
+def test_absent_elasticsearch_is_asked_now_and_then_by_one_at_a_time(
+    cluster: GatedCluster, tmp_path: Path
+) -> None:
+    cluster.gate.swallow()
+    settings = {"backoff_max_s": BACKOFF_MAX_S, "environment": QUICK}
+    with Fleet(cluster, tmp_path, **settings) as fleet:
+        with producing(fleet.producer("plain", pause_s=0)):
+            unanswered = 'ingest_bulk_requests_total{result="unanswered"}'
+            fleet.wait_until("a failure", lambda: fleet.service.metrics()[unanswered] > 0)
+            time.sleep(1.2)  # what was on its way together with that one
+            cluster.gate.forget_counts()
+            time.sleep(OUTAGE_S)
+            most, requests = cluster.gate.most_held, cluster.gate.requests
+        assert most <= 1 + 1  # and the supervisor's own question, every 10 s
+        assert requests <= OUTAGE_S / 1.0 + 2
+        cluster.gate.open()
+        fleet.prove()
+
+
+def test_refusing_elasticsearch_is_not_hammered(cluster: GatedCluster, tmp_path: Path) -> None:
+    with Fleet(cluster, tmp_path, backoff_max_s=BACKOFF_MAX_S) as fleet:
+        with producing(fleet.producer("plain", pause_s=0)):
+            fleet.wait_for_acks(10)
+            cluster.es.set_default(refuse(503), path="/_cluster/health")
+            cluster.es.set_default(refuse(503))
+            refused = 'ingest_bulk_requests_total{result="refused"}'
+            fleet.wait_until("a refusal", lambda: fleet.service.metrics()[refused] > 0)
+            cluster.gate.forget_counts()
+            bulk_requests = len(cluster.es.bulk_requests)
+            time.sleep(OUTAGE_S)
+            requests = cluster.gate.requests
+            bulk_requests = len(cluster.es.bulk_requests) - bulk_requests
+        assert bulk_requests <= 8  # those that were on their way
+        # A pause is random from 0 to its ceiling, so a quarter of a second on average.
+        assert requests <= 8 + 4 * OUTAGE_S / (BACKOFF_MAX_S / 2)
+        cluster.es.set_default(Step(), path="/_cluster/health")
+        cluster.es.set_default(Step())
+        fleet.prove()
