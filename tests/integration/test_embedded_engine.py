@@ -1,5 +1,6 @@
 """The embedded engine lives and dies with the service, and its data outlives both."""
 
+import importlib.util
 import json
 import os
 import re
@@ -10,9 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.required_tools import skip_or_fail
 from tests.service import Service, is_running
 
-pytest.importorskip("noida_db")
+
+@pytest.fixture(autouse=True, scope="module")
+def _engine_is_installed() -> None:
+    if importlib.util.find_spec("noida_db") is None:
+        skip_or_fail("the package noida-db")
 
 
 def engine_pid(service: Service) -> int:
