@@ -15,6 +15,7 @@ from tests.fakes import ScriptedElasticsearch, Step
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
 from tests.faults.rig import SCALE, Fleet, wait_until_gone
+from tests.service import is_running
 
 STUCK_S = 2
 
@@ -37,8 +38,10 @@ def test_worker_that_stands_still_goes_on_or_is_replaced_and_nothing_is_there_tw
                     time.sleep(STUCK_S / 4)
                 fleet.wait_for_acks(5)
                 assert fleet.service.worker_pids == pids
+                restarts = fleet.restarts
                 os.kill(pids[1], signal.SIGSTOP)
-                wait_until_gone(fleet.service, [pids[1]])
+                fleet.wait_until("its end", lambda: fleet.restarts > restarts)  # noqa: B023
+                assert not is_running(pids[1])
                 fleet.wait_until_listening()
             fleet.wait_for_acks(5)
         assert "a worker is stuck" in fleet.service.said
