@@ -10,7 +10,6 @@ IngestError
 │  ├─ UnsupportedMedia     415  content type or encoding that is not read here
 │  ├─ Shed                 429  no buffer or no room for pending bytes; carries Retry-After
 │  ├─ HeadTooLarge         431  the head of the request
-│  ├─ NotAvailable         501  a thing that this configuration does not offer
 │  └─ Unavailable          503  draining, or the outcome is not known yet; carries Retry-After
 └─ DocumentRefused         one document can not go on; the parser makes a `model.Rejection` of it
 """
@@ -88,13 +87,6 @@ class HeadTooLarge(RequestError):
 
     status = 431
     type = "head_too_large"
-
-
-class NotAvailable(RequestError):
-    """Something the contract names and this configuration does not offer."""
-
-    status = 501
-    type = "not_available"
 
 
 class Unavailable(RequestError):

@@ -34,7 +34,7 @@ class Metric:
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STATUSES = ("200", "202", "400", "401", "403", "404", "405", "408", "413", "415", "429", "431")
-_MORE_STATUSES = ("500", "501", "503", "disconnect")
+_MORE_STATUSES = ("500", "503", "disconnect")
 
 RECEIVED_BYTES = Metric(
     "ingest_received_bytes_total", "counter", "Bytes of bodies, as received (compressed or not)."

@@ -159,12 +159,6 @@ class Orphan:
         """What is still on disk, settled or not."""
         return self._reclaimer.disk_bytes
 
-    @property
-    def oldest_created_s(self) -> float | None:
-        """Wall-clock time at which the oldest remaining file was begun."""
-        created = [file.header.created_ms for file in self._found.files if file.header]
-        return min(created) / 1000 if created else None
-
     def _is_settled(self, file: SurveyedFile) -> bool:
         """Whether the cursor is past it: by number, and not gainsaid by the file's own sequence."""
         cursor = self._reclaimer.cursor.position

@@ -9,6 +9,7 @@ import pytest
 from ingest.config import Settings, load
 from ingest.errors import ConfigError
 from ingest.sockets import address_of, bind_admin, bind_workers
+from tests.required_tools import skip_or_fail
 
 
 @pytest.fixture
@@ -96,6 +97,6 @@ def test_the_admin_port_is_free_again_at_once(held: contextlib.ExitStack) -> Non
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_addresses_are_written_as_in_a_url(held: contextlib.ExitStack, host: str) -> None:
     if host == "[::1]" and not socket.has_dualstack_ipv6():
-        pytest.skip("this machine has no IPv6")
+        skip_or_fail("IPv6")
     (listen,) = bound(held, on(listen=f"{host}:0"))
     assert address_of(listen) == f"{host}:{listen.getsockname()[1]}"

@@ -16,6 +16,7 @@ from ingest.spool.directory import (
     list_directories,
     try_lock_directory,
 )
+from tests.required_tools import skip_or_fail
 from tests.unit.spool.scripted_files import ScriptedFiles
 
 ID = UUID(int=1)
@@ -104,6 +105,7 @@ def test_network_file_systems_are_refused(tmp_path: Path, magic: int, name: str)
         create_directory(files, tmp_path, ID)
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux and its /proc")
 def test_the_kernel_names_the_file_system() -> None:
+    if not Path("/proc/self").exists():
+        skip_or_fail("Linux with its /proc")
     assert Files().filesystem_type(Path("/proc")) == 0x9FA0
