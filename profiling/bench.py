@@ -2,10 +2,11 @@
 
 The service, with one worker, has a core for itself; the null sink and the generator share the
 others. CPU is user + system of the worker from before the first post until the last document
-reached the sink, so batching and delivery are in it; the supervisor is counted apart. Compare CPU
-a document (± 3 % from run to run); documents/s depends on what else the machine does.
+reached the sink, so batching and delivery are in it; the supervisor is counted apart. Documents/s
+depends on what else the machine does, and on a shared one so does CPU time: compare `× parse`, CPU
+a document in units of one `orjson.loads` of it on the same core meanwhile (`yardstick.py`).
 
-    python -m profiling.bench --seconds 5 --repeat 3 --sizes 1000,100,1 --ack memory
+    python -m profiling.bench --seconds 5 --repeat 3 --sizes 1000,100,1 --ack memory,durable
     python -m profiling.bench --peer 'other=path/to/other --port {port} --to {elasticsearch}'
 
 A peer is another service in the same run: started with `{elasticsearch}`, `{host}` and `{port}`
@@ -27,9 +28,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.request import urlopen
 
+from ingest.model import Ack
 from profiling import cpu
 from profiling.launch import BenchError, end_of, started, wait_for_line, wait_until
 from profiling.rows import Row, table
@@ -66,10 +68,12 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print(table(rows))
-    faults = [f"{row.name}, {row.size} a body: {fault}" for row in rows for fault in row.faults]
+    faults = [
+        f"{row.name}, {row.size} a body {row.ack}: {fault}" for row in rows for fault in row.faults
+    ]
     print("\n".join(faults) or "accounting: each accepted document reached the sink exactly once")
     if arguments.json:
-        measured = {"machine": cpu.machine(), "ack": arguments.ack, "rows": [*map(asdict, rows)]}
+        measured = {"machine": cpu.machine(), "rows": [*map(asdict, rows)]}
         arguments.json.write_text(json.dumps(measured, indent=1) + "\n")
     return 1 if faults else 0
 
@@ -90,15 +94,18 @@ def _bench(arguments: argparse.Namespace) -> list[Row]:
         cpu.pinned(others),
     ):
         folder = Path(name)
-        print(f"{cpu.machine()}; {where}; ack={arguments.ack}, data in {folder.parent}", flush=True)
+        print(
+            f"{cpu.machine()}; {where}; ack={','.join(arguments.ack)}, data in {folder.parent}",
+            flush=True,
+        )
         with started(_SINK, folder / "sink.log", others) as pid:
             sink = wait_for_line(pid, folder / "sink.log", _SINK_READY)[1]
             for number in range(arguments.repeat):
                 with _ingest(arguments, sink, folder / f"ingest-{number}", ours) as service:
-                    rows += _loads(service, sink, arguments)
+                    rows += _loads(service, sink, arguments, ours)
                 for peer in arguments.peer:
                     with _peer(peer, sink, folder / f"peer-{number}.log", ours) as service:
-                        rows += _loads(service, sink, arguments)
+                        rows += _loads(service, sink, arguments, ours)
     return rows
 
 
@@ -128,11 +135,18 @@ def _peer(peer: str, sink: str, log: Path, cores: set[int] | None) -> Iterator[S
         yield Service(name, f"http://{HOST}:{port}", cpu.family(pid))
 
 
-def _loads(service: Service, sink: str, arguments: argparse.Namespace) -> list[Row]:
-    """One load of each size, after one that warms up."""
+def _loads(
+    service: Service, sink: str, arguments: argparse.Namespace, cores: set[int] | None
+) -> list[Row]:
+    """One load of each size and, where we can choose, ack level; after one that warms up."""
     before = _arrived(sink)
-    warm_up = _load(service, sink, arguments, arguments.sizes[0], WARM_UP_S)
-    rows = [_load(service, sink, arguments, size, arguments.seconds) for size in arguments.sizes]
+    acks = arguments.ack if service.admin else [""]
+    warm_up = _load(service, sink, arguments, cores, arguments.sizes[0], acks[0], WARM_UP_S)
+    rows = [
+        _load(service, sink, arguments, cores, size, ack, arguments.seconds)
+        for size in arguments.sizes
+        for ack in acks
+    ]
     accepted = sum(row.documents for row in (warm_up, *rows))
     rows[-1].faults += warm_up.faults
     if _arrived(sink) - before != accepted:
@@ -143,14 +157,20 @@ def _loads(service: Service, sink: str, arguments: argparse.Namespace) -> list[R
 
 
 def _load(
-    service: Service, sink: str, arguments: argparse.Namespace, size: int, seconds: float
+    service: Service,
+    sink: str,
+    arguments: argparse.Namespace,
+    cores: set[int] | None,
+    size: int,
+    ack: str,
+    seconds: float,
 ) -> Row:
     arrived, cpu_before = _arrived(sink), cpu.cpu_of(service.pids)
     supervisor_before = cpu.cpu_of(service.supervisor)
-    with _profiled(service, arguments.profile, seconds):
-        summary = _generate(service, arguments, size, seconds)
-    documents = summary["documents"]
-    wait_until(lambda: _arrived(sink) - arrived >= documents, DELIVERY_S)
+    with _profiled(service, arguments.profile, seconds), _yardstick(cores) as yardstick:
+        summary = _generate(service, arguments, size, ack, seconds)
+        documents = summary["documents"]
+        wait_until(lambda: _arrived(sink) - arrived >= documents, DELIVERY_S)
     used, delivered = cpu.cpu_of(service.pids) - cpu_before, _arrived(sink) - arrived
     supervisor = cpu.cpu_of(service.supervisor) - supervisor_before
     faults = [f"{count} × {error}" for error, count in summary["errors"].items()]
@@ -159,10 +179,12 @@ def _load(
     a_document = 1e6 / documents if documents else 0.0
     return Row(
         name=service.name,
+        ack=ack,
         size=size,
         documents=documents,
         user_us=used.user_s * a_document,
         system_us=used.system_s * a_document,
+        parse_us=yardstick[0],
         supervisor_us=(supervisor.user_s + supervisor.system_s) * a_document,
         documents_per_s=summary["documents_per_s"],
         posts_per_s=summary["posts_per_s"],
@@ -192,12 +214,27 @@ def _profiled(service: Service, output: Path | None, seconds: float) -> Iterator
     recording.join()
 
 
+@contextmanager
+def _yardstick(cores: set[int] | None) -> Iterator[list[float]]:
+    """Filled on leaving: µs of CPU of one `orjson.loads` of a document on these cores meanwhile."""
+    measured: list[float] = []
+    command = [sys.executable, "-m", "profiling.yardstick"]
+    with cpu.pinned(cores):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        yield measured
+    finally:
+        process.terminate()
+        said, _ = process.communicate()
+        measured.append(float(said or 0))
+
+
 def _generate(
-    service: Service, arguments: argparse.Namespace, size: int, seconds: float
+    service: Service, arguments: argparse.Namespace, size: int, ack: str, seconds: float
 ) -> dict[str, Any]:
     options = f"--documents-per-body {size} --seconds {seconds} --kind {arguments.kind}"
     options += f" --connections {arguments.connections}"
-    options += f" --ack {arguments.ack}" if service.admin else " --any-success"
+    options += f" --ack {ack}" if ack else " --any-success"
     command = [sys.executable, "-m", "loadtest.generator", "--url", service.url, *options.split()]
     done = subprocess.run(command, stdout=subprocess.PIPE, start_new_session=True, check=False)
     if not done.stdout:
@@ -235,6 +272,13 @@ def _sizes(text: str) -> list[int]:
     return [int(size) for size in text.split(",")]
 
 
+def _acks(text: str) -> list[str]:
+    acks = text.split(",")
+    if not {*acks} <= {*get_args(Ack)}:
+        raise argparse.ArgumentTypeError(f"choose of {', '.join(get_args(Ack))}")
+    return acks
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m profiling.bench",
@@ -245,7 +289,7 @@ def _arguments() -> argparse.Namespace:
     add("--seconds", type=float, default=5.0, help="each load")
     add("--repeat", type=int, default=3, metavar="N", help="fresh services, each with all sizes")
     add("--sizes", type=_sizes, default=[1000, 100, 1], metavar="N,N", help="documents a body")
-    add("--ack", choices=("memory", "durable", "indexed"), default="memory")
+    add("--ack", type=_acks, default=["memory"], metavar="ACK,ACK", help="each in turn")
     add("--connections", type=int, default=8, metavar="N")
     add("--kind", default="logs", help="of loadtest.corpus")
     add("--config", type=Path, metavar="FILE", help="of our service")

@@ -78,7 +78,7 @@ def main() -> int:
             return code
         measured = json.loads(file.read_bytes())
     rows = [Row(**row) for row in measured["rows"]]
-    table = markdown(rows, measured["machine"], measured["ack"])
+    table = markdown(rows, measured["machine"], arguments.ack)
     print(f"\n{table}")
     if arguments.markdown:
         arguments.markdown.write_text(table + "\n")

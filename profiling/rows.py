@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Row:
-    """One load with bodies of `size` documents; `_us` is microseconds of CPU a document."""
+    """One load with bodies of `size` documents; `_us` is microseconds of CPU a document.
+
+    `ack` is empty for another service; `parse_us` is what one `orjson.loads` took meanwhile.
+    """
 
     name: str
+    ack: str
     size: int
     documents: int
     user_us: float
     system_us: float
+    parse_us: float
     supervisor_us: float
     documents_per_s: float
     posts_per_s: float
@@ -28,6 +33,11 @@ class Row:
         return self.user_us + self.system_us
 
     @property
+    def parses(self) -> float:
+        """CPU a document in units of its parsing."""
+        return self.cpu_us / self.parse_us if self.parse_us else 0.0
+
+    @property
     def busy_percent(self) -> float:
         """Of one core; well below 100 the load, or others on the machine, set documents/s."""
         return self.cpu_us * self.documents_per_s / 1e4
@@ -36,6 +46,8 @@ class Row:
 # heading, attribute, format
 _COLUMNS = (
     ("µs CPU/doc", "cpu_us", ".2f"),
+    ("× parse", "parses", ".2f"),
+    ("parse", "parse_us", ".2f"),
     ("user", "user_us", ".2f"),
     ("system", "system_us", ".2f"),
     ("supervisor", "supervisor_us", ".3f"),
@@ -50,13 +62,16 @@ _COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Medians over the loads of each service and body size."""
-    lines = [f"{'':<10} {'docs/body':>10}" + "".join(f"{head:>11}" for head, _, _ in _COLUMNS)]
-    for name, size in dict.fromkeys((row.name, row.size) for row in rows):
-        same = [row for row in rows if (row.name, row.size) == (name, size)]
+    """Medians over the loads of each service, body size and ack level."""
+    lines = [
+        f"{'':<10} {'ack':<8}{'docs/body':>10}" + "".join(f"{head:>11}" for head, _, _ in _COLUMNS)
+    ]
+    for kind in dict.fromkeys((row.name, row.ack, row.size) for row in rows):
+        same = [row for row in rows if (row.name, row.ack, row.size) == kind]
         cells = [
             f"{statistics.median(getattr(row, attribute) for row in same):>11{style}}"
             for _, attribute, style in _COLUMNS
         ]
-        lines.append(f"{name:<10} {size:>10,}" + "".join(cells))
+        name, ack, size = kind
+        lines.append(f"{name:<10} {ack:<8}{size:>10,}" + "".join(cells))
     return "\n".join(lines)

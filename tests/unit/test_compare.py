@@ -105,10 +105,12 @@ def test_peers_are_compared_by_cpu_of_all_their_processes() -> None:
 def _row(name: str, user_us: float, supervisor_us: float) -> Row:
     return Row(
         name=name,
+        ack="memory",
         size=100,
         documents=1000,
         user_us=user_us,
         system_us=0.0,
+        parse_us=1.0,
         supervisor_us=supervisor_us,
         documents_per_s=10,
         posts_per_s=1,
