@@ -8,7 +8,6 @@ ratio is what can be compared between runs and machines.
 """
 
 import signal
-import sys
 import time
 from types import FrameType
 
@@ -49,4 +48,4 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
