@@ -54,15 +54,16 @@ class FieldRules:
         self._found: dict[str, FieldRule | None] = {}
 
     def find(self, path: str) -> FieldRule | None:
-        """The rule of a field, by its dotted path; None where no length can harm."""
+        """The rule of a field, by its dotted path; None where every value is to stay whole."""
         try:
             return self._found[path]
         except KeyError:
             pass
         if len(self._found) >= DISTINCT_PATHS_MAX:
             self._found.clear()
-        terms = tuple(dict.fromkeys(self._index.terms(path)))
-        rule = self._found[path] = FieldRule(self._action(path), terms) if terms else None
+        terms, action = tuple(dict.fromkeys(self._index.terms(path))), self._action(path)
+        is_bound = bool(terms) and action != "ignore_above"
+        rule = self._found[path] = FieldRule(action, terms) if is_bound else None
         return rule
 
     def check(self) -> None:

@@ -1,251 +1,219 @@
-"""Byte ranges of values inside a JSON line, found without decoding what is short.
+"""Byte ranges of long values inside a JSON line that was parsed already.
 
-A line that was parsed already is walked with regular expressions, which pass over runs of short
-members and shallow containers in C; Python stops only at what is long, deep or has many escapes.
-The ends of long strings are found by `bytes.find` (memchr). Per byte, the regular expressions of
-CPython cost a hundred times as much, so no long string may be matched by one.
+The parsed document tells which texts are long, in the line's order; each is then found in the line
+by its two ends, and proven by decoding what lies between. So what is short costs a look at its
+length, and what is long and may have to be cut its decoding once more.
 
-Lines are valid JSON (the parser has seen to that); of anything else the ranges mean nothing.
+A line with very long paths or numbers, or with a text that none of the usual JSON writers would
+have written so, is read token by token: the same answer, many times slower.
+
+Elasticsearch refuses a document with two equal names in one object, whatever their length, so it
+does no harm that the parsed document knows only the last of them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
-_SHORT_STRING = rb'"[^"\\]{0,128}+(?:\\.[^"\\]{0,128}+){0,8}+"'  # at most 9 × 128 + 8 × 2 + 2 bytes
-_ANY_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_PASSED_DEPTH = 6  # of containers
-_NAMES_BYTES_MAX = 8192  # below names longer than this together nothing is passed over
+from ingest.trimmer.json_text import is_escaped, spellings
 
-SHORT_STRING_BYTES = 1170
-"""No longer string is passed over unseen."""
+PATH_CHARACTERS_MAX = 2048
 
-SHORT_LEAF_BYTES = _NAMES_BYTES_MAX + (_PASSED_DEPTH + 2) * SHORT_STRING_BYTES
-"""No leaf is passed over unseen whose names and raw value are together longer than this."""
-
-_BACKSLASH = 0x5C
+_ENDS_CHARACTERS = 64  # of a long text, which the line is searched for
+_ATTEMPTS_MAX = 32  # at one text: others may begin and end like it
+_NUMBER_BYTES = 64  # a number that fills them may be a long one
+_BACKSLASH, _QUOTE, _OBJECT, _ARRAY = b'\\"{['
 
 
 class Leaf(NamedTuple):
-    """A value that is no object or array, or the opening of one, and where it stands.
+    """A value that is no object or array: `line[start:end]`.
 
-    `lead` is where its member or element begins (just behind a comma or an opening bracket),
-    `names` are the raw names from the top down; arrays add none. `first` is its first byte,
-    `text` the content of a string where finding its end has told it.
+    `path` is the dotted path of its field, as Elasticsearch names it; arrays add nothing to it.
+    `text` is that of a string.
     """
 
-    lead: int
     start: int
     end: int
-    names: tuple[bytes, ...]
-    first: int
-    text: str | None = None
-
-    @property
-    def is_string(self) -> bool:
-        return self.first == _QUOTE
-
-    @property
-    def is_container(self) -> bool:
-        return self.first in (_OBJECT, _ARRAY)
-
-    @property
-    def path(self) -> str:
-        """The dotted path of the field, as Elasticsearch names it."""
-        return ".".join(orjson.loads(name) for name in self.names)
+    path: str
+    text: str | None
 
 
-def long_leaves(line: bytes, document: dict[str, Any], shortest_bytes: int) -> Iterator[Leaf]:
-    """The leaves whose names and raw value are together longer than `shortest_bytes`.
+def long_leaves(
+    line: bytes,
+    document: dict[str, Any],
+    shortest_bytes: int,
+    is_asked_for: Callable[[str], object],
+) -> Iterable[Leaf]:
+    """The leaves longer than `shortest_bytes`, or with a path over PATH_CHARACTERS_MAX, in order.
 
-    In the line's order, each of duplicate names too. `document` is the parsed line; it only helps
-    to find the end of strings with many escapes sooner. With `shortest_bytes` below
-    SHORT_LEAF_BYTES only strings over SHORT_STRING_BYTES are found for certain.
+    None with a path that is asked for is missing; others and shorter ones may be among them.
+    `document` is the parsed line.
     """
-    for leaf in _stops(line, document, _PASSING):
-        names_bytes = sum(map(len, leaf.names))
-        if leaf.end - leaf.start + names_bytes > shortest_bytes and not leaf.is_container:
-            yield leaf
+    shortest = shortest_bytes // 4  # characters
+    survey = _Survey(shortest)
+    try:
+        survey.visit(document, "")
+        if not (survey.has_floats and _may_hold_long_number(line, shortest)):
+            is_needed = any(is_asked_for(path) for path, _ in survey.texts)
+            return _located(line, survey.texts) if is_needed else ()
+    except (_NotLocated, RecursionError):
+        pass
+    return _read(line, shortest_bytes)
 
 
-def find_object(line: bytes, name: str) -> int | None:
-    """Where the members of the top-level object of this name begin; None if there is none."""
-    for leaf in _stops(line, {}, _STEPPING):
-        if leaf.first == _OBJECT and len(leaf.names) == 1 and leaf.path == name:
-            return leaf.start + 1
-    return None
+def lead_of(line: bytes, start: int) -> int:
+    """Where the member or element of this value begins: behind a comma or an opening bracket."""
+    at = _behind_last(line, start)
+    if line[at - 1 : at] != b":":
+        return at
+    quote = line.rindex(b'"', 0, at - 1)
+    quote = line.rindex(b'"', 0, quote)
+    while is_escaped(line, quote, 0):
+        quote = line.rindex(b'"', 0, quote)
+    return _behind_last(line, quote)
 
 
 def comma_after(line: bytes, end: int) -> int | None:
     """The position behind the comma that follows `end`; None if a bracket follows."""
     found = _AFTER.match(line, end)
-    return found.end() if found and found[1] else None
+    return found.end() if found and found[1] == b"," else None
 
 
-def prefix_of(content: bytes, room: int) -> tuple[bytes, int]:
-    """The longest start of a string's raw content that stands for at most `room` UTF-8 bytes.
-
-    And the number of bytes that it stands for.
-
-    Cut between code points; an escape and a surrogate pair stay whole. As no raw byte stands for
-    more than one byte, `room` raw bytes always fit: what they leave of the room is filled again,
-    so the string is decoded about once, however many escapes it has.
-    """
-    end, kept = 0, 0
-    while (stop := _boundary(content, end, end + room - kept)) > end:
-        kept += _decoded_bytes(content[end:stop])
-        end = stop
-    for character in _CHARACTER.finditer(content, end):  # at most twelve: less room than raw bytes
-        size = _decoded_bytes(character[0])
-        if kept + size > room:
-            break
-        kept += size
-        end = character.end()
-    return content[:end], kept
+class _NotLocated(Exception):
+    """This line has to be read token by token."""
 
 
-def _decoded_bytes(content: bytes) -> int:
-    if _BACKSLASH not in content:
-        return len(content)
-    text: str = orjson.loads(b'"%b"' % content)
-    return len(text.encode())
+class _Survey:
+    """Collects the paths and texts of the strings of a document that are longer than `shortest`."""
+
+    def __init__(self, shortest: int):
+        self.texts: list[tuple[str, str]] = []
+        self.has_floats = False  # as which all numbers of many digits are parsed
+        self._shortest = shortest
+
+    def visit(self, members: dict[str, Any], path: str) -> None:
+        """Raises _NotLocated for a path that is too long."""
+        shortest = self._shortest
+        prefix = path + "." if path else ""
+        room = PATH_CHARACTERS_MAX - len(prefix)
+        for name, each in members.items():
+            if len(name) > room:
+                raise _NotLocated
+            kind = each.__class__
+            if kind is str:
+                if len(each) > shortest:
+                    self.texts.append((prefix + name, each))
+            elif kind is dict:
+                self.visit(each, prefix + name)
+            elif kind is list:
+                self._visit_elements(each, prefix + name)
+            elif kind is float:
+                self.has_floats = True
+
+    def _visit_elements(self, elements: list[Any], path: str) -> None:
+        shortest = self._shortest
+        for each in elements:
+            kind = each.__class__
+            if kind is str:
+                if len(each) > shortest:
+                    self.texts.append((path, each))
+            elif kind is dict:
+                self.visit(each, path)
+            elif kind is list:
+                self._visit_elements(each, path)
+            elif kind is float:
+                self.has_floats = True
 
 
-def _boundary(content: bytes, start: int, stop: int) -> int:
-    """The last place up to `stop` where a character begins; `start` is such a place."""
-    if stop >= len(content):
-        return len(content)
-    while content[stop] & 0xC0 == 0x80:
-        stop -= 1
-    slash = content.rfind(b"\\", max(start, stop - 6), stop)
-    if slash < 0 or not _is_escaped(content, slash + 1):
-        return stop
-    width = 6 if content[slash + 1 : slash + 2] == b"u" else 2
-    surrogate = content[slash + 1 : slash + 4].lower()
-    if surrogate.startswith(_HIGH):
-        return slash
-    if slash + width <= stop:
-        return stop
-    return slash - 6 if surrogate.startswith(_LOW) else slash
-
-
-_HIGH = (b"ud8", b"ud9", b"uda", b"udb")
-_LOW = (b"udc", b"udd", b"ude", b"udf")
-_CHARACTER = re.compile(
-    rb"\\u[dD][89abAB]..\\u....|\\u....|\\.|[\x00-\x7f]|[\xc0-\xff][\x80-\xbf]*", re.DOTALL
-)
-
-
-def _is_escaped(line: bytes, at: int) -> bool:
-    """Whether an odd number of backslashes stands right before `at`."""
-    first = at
-    while first and line[first - 1] == _BACKSLASH:
-        first -= 1
-    return (at - first) % 2 == 1
-
-
-def _container(short: bytes, depth: int) -> bytes:
-    """A pattern of objects and arrays of short values; valid JSON needs no look at its commas."""
-    inner = rb"|" + _container(short, depth - 1) if depth > 1 else b""
-    return rb'[{\[](?:[^"{}\[\]]++|%b%b)*+[}\]]' % (short, inner)
-
-
-def _steps(value: bytes) -> dict[int, re.Pattern[bytes]]:
-    """For each bracket what follows in it: (1) what may be passed over, (2) a name, (3) the end."""
-    passed = rb"\s*+%b\s*+(?:,|(?=[}\]]))"
-    members = passed % (rb"%b\s*+:\s*+%b" % (_SHORT_STRING, value))
-    in_object = rb"((?:%b)*+)\s*+(?:(%b)\s*+:\s*+|(\}))" % (members, _ANY_STRING)
-    in_array = rb"((?:%b)*+)\s*+()(\])?+" % (passed % value)
-    return {_OBJECT: re.compile(in_object, re.DOTALL), _ARRAY: re.compile(in_array, re.DOTALL)}
-
-
-_OBJECT, _ARRAY, _QUOTE = b'{["'
-_PASSED = rb'(?:%b|[^\s"\[\]{},:]++|%b)' % (_SHORT_STRING, _container(_SHORT_STRING, _PASSED_DEPTH))
-_PASSING = _steps(_PASSED)
-_STEPPING = _steps(rb"(?!)")
-_AFTER = re.compile(rb"\s*+(,)?+")
-_UNTIL_DELIMITER = re.compile(rb"[^\s,\]}]*+")
-# Not behind exactly 1, 3 or 7 backslashes, as quotes are in JSON, in JSON in JSON, and so on.
-_PERHAPS_CLOSING = re.compile(rb'"(?<!(?<!\\)\\")(?<!(?<!\\)\\{3}")(?<!(?<!\\)\\{7}")')
-
-
-def _stops(
-    line: bytes, document: dict[str, Any], steps: dict[int, re.Pattern[bytes]]
-) -> Iterator[Leaf]:
-    """Each leaf and opening bracket that is not passed over, in order."""
-    at = line.index(b"{") + 1
-    opened: list[tuple[re.Pattern[bytes], tuple[bytes, ...]]] = [(steps[_OBJECT], ())]
-    while opened:
-        step, names = opened[-1]
-        found = step.match(line, at)
-        if found is None:
-            return  # not JSON
-        lead, start = found.end(1), found.end()
-        if found[3]:
-            opened.pop()
-            at = _behind(line, start)
-            continue
-        names = (*names, found[2]) if found[2] else names
-        first = line[start]
-        if first in (_OBJECT, _ARRAY):
-            is_deep = sum(map(len, names)) > _NAMES_BYTES_MAX
-            opened.append(((_STEPPING if is_deep else steps)[first], names))
-            at = start + 1
-            yield Leaf(lead, start, at, names, first)
-            continue
-        end, text = _end_of_value(line, start, document, names)
-        yield Leaf(lead, start, end, names, first, text)
-        at = _behind(line, end)
-
-
-def _behind(line: bytes, end: int) -> int:
-    found = _AFTER.match(line, end)
-    return found.end() if found else end
-
-
-def _end_of_value(
-    line: bytes, start: int, document: dict[str, Any], names: tuple[bytes, ...]
-) -> tuple[int, str | None]:
-    """Where the value ends, and its text if that was needed to know."""
-    if line[start] != _QUOTE:
-        found = _UNTIL_DELIMITER.match(line, start)
-        return (found.end() if found else start), None
-    quote = line.index(b'"', start + 1)
-    if line[quote - 1] != _BACKSLASH:
-        return quote + 1, None
-    return _end_and_text(line, start, _text_at(document, names)) or (
-        _closing_quote(line, start + 1) + 1,
-        None,
+def _may_hold_long_number(line: bytes, shortest: int) -> bool:
+    """A number of more than `shortest` digits covers one of these places."""
+    return any(
+        not line[at : at + _NUMBER_BYTES].strip(b"0123456789+-.eE")
+        for at in range(0, len(line) - _NUMBER_BYTES, shortest // 2)
     )
 
 
-def _end_and_text(line: bytes, start: int, expected: str | None) -> tuple[int, str] | None:
-    """The end, looked for where it can be at the earliest if the string is the expected one.
+def _located(line: bytes, texts: list[tuple[str, str]]) -> list[Leaf]:
+    """Raises _NotLocated where one is not found.
 
-    A slice that decodes as one string is one, so a wrong expectation (of two equal names) costs
-    time only. For JSON inside a string this takes a third of looking at each of its quotes.
+    As all long strings are asked for, in order, none can be taken for another: not even two with
+    the same text, of which the first is written in an unusual way, since then one is left over.
     """
-    if expected is None:
-        return None
-    end = _closing_quote(line, start + 1 + len(expected.encode())) + 1
+    leaves: list[Leaf] = []
+    end = 0
+    for path, text in texts:
+        start, end = _span(line, text, end)
+        leaves.append(Leaf(start, end, path, text))
+    return leaves
+
+
+def _span(line: bytes, text: str, at: int) -> tuple[int, int]:
+    """Where the string value with this text stands, from `at` on, its quotes included."""
+    if text.lstrip()[:1] in _BETWEEN:
+        raise _NotLocated  # what stands between two strings might look like it
+    heads, tails = spellings(text[:_ENDS_CHARACTERS]), spellings(text[-_ENDS_CHARACTERS:])
+    tried = set()
+    for head, tail in zip(heads, tails, strict=True):
+        if (head, tail) in tried:
+            continue
+        tried.add((head, tail))
+        start = at - 1
+        for _ in range(_ATTEMPTS_MAX):
+            start = line.find(b'"' + head, start + 1)
+            earliest = start + 1 + max(len(text) - len(tail), 0)  # no less than a byte each
+            tail_start = line.find(tail + b'"', earliest) if start >= 0 else -1
+            if tail_start < 0:
+                break
+            end = tail_start + len(tail) + 1
+            if line[start - 1] != _BACKSLASH and _is_value(line, start, end, text):
+                return start, end
+    raise _NotLocated
+
+
+_BETWEEN = (",", ":", "]", "}", "")
+
+
+def _is_value(line: bytes, start: int, end: int, text: str) -> bool:
     try:
-        return end, str(orjson.loads(line[start:end]))
+        decoded = orjson.loads(line[start:end])
     except orjson.JSONDecodeError:
-        return None
+        return False
+    following = _AFTER.match(line, end)
+    return bool(decoded == text and following and following[1])
 
 
-def _text_at(document: dict[str, Any], names: tuple[bytes, ...]) -> str | None:
-    value: Any = document
-    for name in names:
-        value = value.get(orjson.loads(name)) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else None
+def _behind_last(line: bytes, end: int) -> int:
+    """The position behind the last byte before `end` that is no white space."""
+    while line[end - 1] in b" \t\r\n":
+        end -= 1
+    return end
 
 
-def _closing_quote(line: bytes, at: int) -> int:
-    """The first quote from `at` on, which is inside a string, that no backslash escapes."""
-    for quote in _PERHAPS_CLOSING.finditer(line, at):
-        if not _is_escaped(line, quote.start()):
-            return quote.start()
-    return len(line)
+_AFTER = re.compile(rb"\s*+([,\]}]|)")
+_TOKEN = re.compile(rb'[{}\[\],:]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s{}\[\],:"]++', re.DOTALL)
+
+
+def _read(line: bytes, shortest_bytes: int) -> Iterator[Leaf]:
+    """What `long_leaves` gives, token by token."""
+    paths: list[str] = []  # of the open containers
+    is_object: list[bool] = []
+    path = ""
+    is_name = False
+    for token in _TOKEN.finditer(line):
+        first = line[token.start()]
+        if first in (_OBJECT, _ARRAY):
+            paths.append(path)
+            is_object.append(first == _OBJECT)
+            is_name = first == _OBJECT
+        elif first in b"}]":
+            path = paths.pop()
+            is_object.pop()
+        elif first in b",:":
+            is_name = first == b","[0] and is_object[-1]
+        elif is_name:
+            path = ".".join(filter(None, (paths[-1], orjson.loads(token[0]))))
+        elif len(token[0]) > shortest_bytes or len(path) > PATH_CHARACTERS_MAX:
+            text = orjson.loads(token[0]) if first == _QUOTE else None
+            yield Leaf(token.start(), token.end(), path, text)

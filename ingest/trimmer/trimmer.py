@@ -17,17 +17,21 @@ import orjson
 
 from ingest.trimmer.field_rules import FieldRule, FieldRules, OversizeAction
 from ingest.trimmer.json_spans import (
-    SHORT_STRING_BYTES,
+    PATH_CHARACTERS_MAX,
     Leaf,
     comma_after,
-    find_object,
+    lead_of,
     long_leaves,
-    prefix_of,
 )
-from ingest.trimmer.terms import TERM_BYTES_MAX
+from ingest.trimmer.json_text import prefix_of
+from ingest.trimmer.terms import TERM_BYTES_MAX, UNKNOWN
 
 MARKED_FIELD_CHARACTERS_MAX = 256
 _NULL = ord("n")
+
+# A value of no more bytes fits in any case: alone, behind the key of a flattened field, …
+_SHORTEST_BYTES = TERM_BYTES_MAX - 4 * PATH_CHARACTERS_MAX
+_SHORTEST_GROWING_BYTES = TERM_BYTES_MAX * 3 // UNKNOWN.unit_bytes_max  # … or lengthened
 _CLOSES = re.compile(rb"\s*+\}")
 
 
@@ -60,24 +64,23 @@ def trim(line: bytes, document: dict[str, Any], rules: FieldRules) -> Trimmed | 
     cuts: list[slice] = []
     dropped: list[Leaf] = []
     fields: list[TrimmedField] = []
-    shortest = TERM_BYTES_MAX if rules.short_lines_are_safe else SHORT_STRING_BYTES
-    for leaf in long_leaves(line, document, shortest):
-        path = leaf.path
-        rule = rules.find(path)
-        if rule is None or rule.action == "ignore_above" or leaf.first == _NULL:
+    shortest = _SHORTEST_BYTES if rules.short_lines_are_safe else _SHORTEST_GROWING_BYTES
+    for leaf in long_leaves(line, document, shortest, rules.find):
+        rule = rules.find(leaf.path)
+        if rule is None or line[leaf.start] == _NULL:
             continue
         value = _value(line, leaf)
-        kept = _kept(value, rule, leaf.is_string)
+        kept = _kept(value, rule, leaf.text is not None)
         if kept is value:
             continue
         if rule.action == "drop_field":
             dropped.append(leaf)
-            fields.append(TrimmedField(path, "drop_field", value.bytes, 0))
+            fields.append(TrimmedField(leaf.path, "drop_field", value.bytes, 0))
             continue
         if rule.action == "dead_letter" or kept is None:
-            return Trimmed(line, dead_letter=_reason(path, value, kept))
+            return Trimmed(line, dead_letter=_reason(leaf.path, value, kept))
         cuts.append(slice(leaf.start + 1 + len(kept.content), leaf.end - 1))
-        fields.append(TrimmedField(path, "trim", value.bytes, kept.bytes))
+        fields.append(TrimmedField(leaf.path, "trim", value.bytes, kept.bytes))
     if not fields:
         return None
     shorter = _without(line, cuts + _member_slices(line, dropped))
@@ -103,9 +106,9 @@ class _Value:
 
 
 def _value(line: bytes, leaf: Leaf) -> _Value:
-    if leaf.is_string:
-        return _Value(line[leaf.start + 1 : leaf.end - 1], leaf.text)
-    return _Value(line[leaf.start : leaf.end])
+    if leaf.text is None:
+        return _Value(line[leaf.start : leaf.end])
+    return _Value(line[leaf.start + 1 : leaf.end - 1], leaf.text)
 
 
 def _kept(value: _Value, rule: FieldRule, can_be_cut: bool) -> _Value | None:
@@ -137,10 +140,10 @@ def _member_slices(line: bytes, dropped: Iterable[Leaf]) -> list[slice]:
     slices: list[slice] = []
     run_start, run_end = 0, -1
     for leaf in dropped:
-        run_start = run_start if leaf.lead == run_end else leaf.lead
-        comma = comma_after(line, leaf.end)
+        lead, comma = lead_of(line, leaf.start), comma_after(line, leaf.end)
+        run_start = run_start if lead == run_end else lead
         run_end = comma or -1
-        slices.append(slice(leaf.lead, comma or leaf.end))
+        slices.append(slice(lead, comma or leaf.end))
         if comma is None and line[run_start - 1] == ord(","):
             slices.append(slice(run_start - 1, run_start))
     return slices
@@ -160,14 +163,15 @@ def _marked(
     """The line with the note, unless that could clash with what the document holds."""
     if marker is None or any(name.startswith(f"{marker}.oversize") for name in document):
         return line
-    note = b'"oversize":' + orjson.dumps([_note(field) for field in fields])
+    note = orjson.dumps([_note(field) for field in fields])
+    existing = document.get(marker)
     if marker not in document:
-        return _inserted(line, line.index(b"{") + 1, b"%b:{%b}" % (orjson.dumps(marker), note))
-    existing = document[marker]
-    if not isinstance(existing, dict) or any(name.startswith("oversize") for name in existing):
+        member = b'%b:{"oversize":%b}' % (orjson.dumps(marker), note)
+    elif isinstance(existing, dict) and not any(name.startswith("oversize") for name in existing):
+        member = b"%b:%b" % (orjson.dumps(f"{marker}.oversize"), note)
+    else:
         return line
-    at = find_object(line, marker)
-    return line if at is None else _inserted(line, at, note)
+    return _inserted(line, line.index(b"{") + 1, member)
 
 
 def _note(field: TrimmedField) -> dict[str, str | int]:

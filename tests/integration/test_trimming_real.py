@@ -281,3 +281,24 @@ def test_the_note_makes_no_document_fail(
     assert index.rules.marker == "ingest"
     assert index.cuts(as_utf8({"k": "a" * 40_000} | ingest))
     assert index.cuts(as_utf8(ingest | {"k": "a" * 40_000}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b'{"keyword":"a","keyword":"b"}', id="top level"),
+        pytest.param(b'{"object":{"keyword":"a","keyword":"b"}}', id="in an object"),
+        pytest.param(b'{"nested":[{"keyword":"a","keyword":"b"}]}', id="nested"),
+        pytest.param(b'{"flat":{"a":{"b":"a","b":"b"}}}', id="flattened"),
+        pytest.param(b'{"unmapped":"a","unmapped":"b"}', id="unmapped"),
+        pytest.param(b'{"off":{"a":"a","a":"b"}}', id="disabled"),
+        pytest.param(b'{"fixed":{"a":"a","a":"b"}}', id="not dynamic"),
+    ],
+)
+def test_equal_names_are_refused_whatever_they_hold(
+    client: Elasticsearch, index_name: str, line: bytes
+) -> None:
+    """What the trimmer relies on: it looks only at the last of them."""
+    (reason,) = Index(client, index_name, MAPPINGS).refused([line])
+    assert reason is not None
+    assert "uplicate" in reason

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from ingest.trimmer.composition import Composed
 from ingest.trimmer.field_rules import FieldRules, Oversize
-from ingest.trimmer.json_spans import SHORT_STRING_BYTES, long_leaves, prefix_of
+from ingest.trimmer.json_spans import long_leaves
+from ingest.trimmer.json_text import prefix_of
 from ingest.trimmer.trimmer import trim
 
 LIMIT = 32_766
+LONG = 3000  # bytes
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^"]++', re.DOTALL)
 MAPPINGS = {
     "dynamic_templates": [{"s": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
@@ -30,7 +32,7 @@ NAMES = st.one_of(
 )
 SNIPPETS = st.text(
     st.one_of(
-        st.sampled_from('a"\\\n\t\x00/é€😀{}[],: '), st.characters(exclude_categories=["Cs"])
+        st.sampled_from('a"\\\n\t\x00/<+é€😀{}[],: '), st.characters(exclude_categories=["Cs"])
     ),
     min_size=1,
     max_size=12,
@@ -41,7 +43,7 @@ SNIPPETS = st.text(
 def long_strings(draw: st.DrawFn) -> str:
     """Around the limit in UTF-8 bytes, from a repeated snippet, shifted by a prefix."""
     snippet = draw(SNIPPETS)
-    size = draw(st.sampled_from([SHORT_STRING_BYTES, LIMIT - 12, LIMIT, LIMIT + 1, 40_000]))
+    size = draw(st.sampled_from([LONG, LIMIT - 12, LIMIT, LIMIT + 1, 40_000]))
     text = draw(st.sampled_from(["", "x", "\\", '"', "€"])) + snippet * (
         size // len(snippet.encode()) + 1
     )
@@ -59,24 +61,31 @@ LEAVES = st.one_of(SCALARS, st.text(st.characters(exclude_categories=["Cs"])), l
 
 
 class Members(list[tuple[str, Any]]):
-    """An object as its members in order; a name may come twice."""
+    """An object as its members in order."""
+
+
+def _name(member: tuple[str, Any]) -> str:
+    return member[0]
 
 
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
-        st.lists(st.tuples(NAMES, inner), max_size=4).map(Members),
+        st.lists(st.tuples(NAMES, inner), max_size=4, unique_by=_name).map(Members),
     ),
     max_leaves=6,
 )
-DOCUMENTS = st.lists(st.tuples(NAMES, VALUES), max_size=5).map(Members)
+DOCUMENTS = st.lists(st.tuples(NAMES, VALUES), max_size=5, unique_by=_name).map(Members)
+
+
+STYLES = ["plain", "html", "ascii", "slashes", "upper", "escaped", "mixed"]
 
 
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
     """A document as JSON, its spaces and escapes as some producer or other writes them."""
-    style = draw(st.sampled_from(["plain", "ascii", "escaped", "mixed"]))
+    style = draw(st.sampled_from(STYLES))
     space = draw(st.sampled_from(["", " ", " \t"]))
     return _written(draw(DOCUMENTS), style, space).encode()
 
@@ -98,10 +107,23 @@ def _quoted(text: str, style: str) -> str:
     if style == "mixed":
         half = len(text) // 2
         return _quoted(text[:half], "escaped")[:-1] + _quoted(text[half:], "plain")[1:]
-    if style != "escaped":
-        return json.dumps(text, ensure_ascii=style == "ascii")
+    if style in ("plain", "html"):
+        plain = json.dumps(text, ensure_ascii=False)
+        return plain.replace("<", "\\u003c") if style == "html" else plain
+    if style in ("ascii", "slashes"):
+        written = json.dumps(text)
+        return written.replace("/", "\\/") if style == "slashes" else written
+    if style == "upper":
+        return f'"{"".join(map(_in_upper_digits, text))}"'
     units = text.encode("utf-16-be").hex()
     return '"' + "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)) + '"'
+
+
+def _in_upper_digits(character: str) -> str:
+    if character in "\"'&+<>`":
+        return f"\\u{ord(character):04X}"
+    written = json.dumps(character)[1:-1]
+    return written if len(written) < 6 else written.upper().replace("\\U", "\\u")
 
 
 def _strings(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -193,12 +215,13 @@ def _is_too_long(value: Any, path: str) -> bool:
 
 @given(lines())
 def test_every_long_string_is_found_with_its_path_and_place(line: bytes) -> None:
-    leaves = list(long_leaves(line, orjson.loads(line), SHORT_STRING_BYTES))
-    assert [leaf.first for leaf in leaves] == [line[leaf.start] for leaf in leaves]
-    found = [(leaf.path, orjson.loads(line[leaf.start : leaf.end])) for leaf in leaves]
-    expected = _long_strings(json.loads(line, object_pairs_hook=Members), "")
-    texts = [(path, text) for path, text in found if isinstance(text, str)]
-    assert [pair for pair in texts if len(pair[1]) > SHORT_STRING_BYTES] == expected
+    leaves = list(long_leaves(line, orjson.loads(line), LONG, lambda path: True))
+    assert all(
+        leaf.text == orjson.loads(line[leaf.start : leaf.end]) for leaf in leaves if leaf.text
+    )
+    found = [(leaf.path, leaf.text) for leaf in leaves]
+    long = _long_strings(json.loads(line, object_pairs_hook=Members), "")
+    assert [pair for pair in found if pair in long] == long
 
 
 def _long_strings(value: Any, path: str) -> list[tuple[str, str]]:
@@ -207,13 +230,13 @@ def _long_strings(value: Any, path: str) -> list[tuple[str, str]]:
         return [pair for pairs in below for pair in pairs]
     if isinstance(value, list):
         return [pair for each in value for pair in _long_strings(each, path)]
-    is_long = isinstance(value, str) and len(value) > SHORT_STRING_BYTES
+    is_long = isinstance(value, str) and len(value.encode()) > LONG
     return [(path, value)] if is_long else []
 
 
 @given(
     st.lists(SNIPPETS, max_size=8),
-    st.sampled_from(["plain", "ascii", "escaped", "mixed"]),
+    st.sampled_from(STYLES),
     st.integers(0, 100),
 )
 def test_a_prefix_is_the_longest_that_fits(snippets: list[str], style: str, room: int) -> None:

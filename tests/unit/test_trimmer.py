@@ -236,15 +236,9 @@ NOTE = b'{"field":"k","action":"trim","bytes":40000,"kept":32766}'
     [
         pytest.param(b'{"k":L}', b'{"ingest":{"oversize":[N]},"k":S}', id="no ingest"),
         pytest.param(
-            b'{"k":L,"ingest":{"a":1}}', b'{"k":S,"ingest":{"oversize":[N],"a":1}}', id="object"
-        ),
-        pytest.param(
-            b'{"k":L, "ingest" : { } }', b'{"k":S, "ingest" : {"oversize":[N] } }', id="empty"
-        ),
-        pytest.param(
-            b'{"a":{"ingest":{}},"\\u0069ngest":{},"k":L}',
-            b'{"a":{"ingest":{}},"\\u0069ngest":{"oversize":[N]},"k":S}',
-            id="escaped name, and one like it deeper",
+            b'{"k":L,"ingest":{"a":1}}',
+            b'{"ingest.oversize":[N],"k":S,"ingest":{"a":1}}',
+            id="object",
         ),
         pytest.param(b'{"ingest":"x","k":L}', b'{"ingest":"x","k":S}', id="a string"),
         pytest.param(b'{"ingest":null,"k":L}', b'{"ingest":null,"k":S}', id="null"),
@@ -276,14 +270,33 @@ def test_the_note_takes_no_comma_into_an_object_left_empty() -> None:
     assert orjson.loads(result.line) == {"ingest": {"oversize": note}}
 
 
-def test_each_of_two_equal_names_is_cut() -> None:
-    result = trimmed(b'{"k":' + LONG + b',"k":' + LONG + b"}", rules_of({"k": KEYWORD}))
-    short = b'"' + b"a" * LIMIT + b'"'
-    assert result.line == b'{"k":' + short + b',"k":' + short + b"}"
+NUMBERS = b":[%b1]," % (b"1," * 20_000)
+QUOTES = b'\\"' * 33_000
 
 
-def test_equal_names_with_escapes_do_not_confuse_the_ends_of_strings() -> None:
-    line = b'{"k":"\\"%b","k":"\\"%b","n":"x"}' % (b"a" * 33_000, b"b" * 60_000)
-    result = trimmed(line, rules_of({"k": KEYWORD}))
-    first, second = b"a" * (LIMIT - 1), b"b" * (LIMIT - 1)
-    assert result.line == b'{"k":"\\"%b","k":"\\"%b","n":"x"}' % (first, second)
+@pytest.mark.parametrize(
+    ("line", "cut"),
+    [
+        pytest.param(b'{"k":["x",L,"\\"x",M]}', b'{"k":["x",S,"\\"x",T]}', id="elements"),
+        pytest.param(b'{"text":L,"k":L}', b'{"text":L,"k":S}', id="the same text elsewhere"),
+        pytest.param(
+            b'{"text":"\\u0061%b","k":L}' % (b"a" * 39_999),
+            b'{"text":"\\u0061%b","k":S}' % (b"a" * 39_999),
+            id="the same text elsewhere, written in another way",
+        ),
+        pytest.param(b'{"text":"\\"a","k":M}', b'{"text":"\\"a","k":T}', id="quotes"),
+        pytest.param(b'{"text":"L","k":L}', b'{"text":"L","k":S}', id="inside another text"),
+        pytest.param(
+            b'{"n"%b"k":"%b"}' % (NUMBERS, NUMBERS),
+            b'{"n"%b"k":"%b"}' % (NUMBERS, NUMBERS[:LIMIT]),
+            id="what stands between two texts",
+        ),
+    ],
+)
+def test_a_text_is_not_taken_for_another(line: bytes, cut: bytes) -> None:
+    rules = rules_of({"k": KEYWORD, "text": {"type": "text"}})
+    tokens = {b'"L"': b'"%b"' % LONG.replace(b'"', b'\\"'), b"L": LONG, b"M": b'"%b"' % QUOTES}
+    tokens |= {b"S": b'"' + b"a" * LIMIT + b'"', b"T": b'"%b"' % QUOTES[: 2 * LIMIT]}
+    for token, written in tokens.items():
+        line, cut = line.replace(token, written), cut.replace(token, written)
+    assert trimmed(line, rules).line == cut
