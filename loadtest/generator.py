@@ -4,6 +4,9 @@ Each connection POSTs bytes that were prepared once, waits for the answer, check
 next body. An answer equal to the last one that was read and found right needs no reading: that is
 the way of nearly every post. All others go through httptools and json.
 
+With a rate given, posts are due at equal intervals, and a latency counts from when its post was
+due, so that a service that stalls can't hide it.
+
 A shed post (429, 503) waits as its `Retry-After` says, at most `max_wait_s`, and counts as nothing
 sent. Every other answer that does not accept the whole body is an error, and so is a connection
 that ends in the middle of a post.
@@ -46,6 +49,7 @@ class Load:
     requests: Sequence[bytes]
     documents_per_body: int
     connections: int = 8
+    posts_per_s: float = 0.0  # over all connections; 0: as fast as they are accepted
     seconds: float = 5.0
     documents: int = sys.maxsize
     max_wait_s: float = 0.2
@@ -92,10 +96,19 @@ class Sender:
         self.right_status = 0
         self._requests = cycle(load.requests)
         self._left = load.documents
-        self._end_s = clock() + load.seconds
+        self._next_due_s = clock()
+        self._end_s = self._next_due_s + load.seconds
 
     def is_done(self) -> bool:
         return self._left <= 0 or self.clock() >= self._end_s
+
+    def next_due_s(self, now_s: float) -> float:
+        """When the next post is to be sent; in the past where the service does not keep up."""
+        if not self.load.posts_per_s:
+            return now_s
+        due_s = self._next_due_s
+        self._next_due_s += 1 / self.load.posts_per_s
+        return due_s
 
     def next_request(self, now_s: float) -> bytes | None:
         if self._left <= 0 or now_s >= self._end_s:
@@ -138,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._sender = sender
         self._answer: Answer | None = None  # one that is being read
         self._is_waiting = False  # for an answer
-        self._sent_s = 0.0
+        self._due_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._wait_s = RECONNECT_S
         self.closed: asyncio.Future[float] = self._loop.create_future()  # seconds until the next
@@ -155,14 +168,21 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         sender = self._sender
         if data == sender.right_answer and self._answer is None and self._is_waiting:
-            sender.count_right(sender.right_status, sender.clock() - self._sent_s)
+            sender.count_right(sender.right_status, sender.clock() - self._due_s)
             self._post()
             return
         self._read(data)
 
     def _post(self) -> None:
-        self._sent_s = self._sender.clock()
-        request = None if self._transport.is_closing() else self._sender.next_request(self._sent_s)
+        now_s = self._sender.clock()
+        self._due_s = self._sender.next_due_s(now_s)
+        if self._due_s > now_s:
+            self._loop.call_later(self._due_s - now_s, self._send, self._due_s)
+        else:
+            self._send(now_s)
+
+    def _send(self, now_s: float) -> None:
+        request = None if self._transport.is_closing() else self._sender.next_request(now_s)
         self._is_waiting = request is not None
         if request is None:
             self._transport.close()
@@ -186,7 +206,7 @@ class Connection(asyncio.Protocol):
     def _settle(self, answer: Answer, data: bytes) -> None:
         """`data`: the answer's bytes where they came in one piece."""
         sender = self._sender
-        is_right = sender.count_answer(answer, sender.clock() - self._sent_s)
+        is_right = sender.count_answer(answer, sender.clock() - self._due_s)
         self._is_waiting = False
         if is_right and data:
             sender.right_answer, sender.right_status = data, answer.status
@@ -219,6 +239,7 @@ def _load(arguments: argparse.Namespace) -> Load:
         ],
         documents_per_body=size,
         connections=arguments.connections,
+        posts_per_s=arguments.posts_per_s,
         seconds=arguments.seconds,
         documents=arguments.documents,
         any_success=arguments.any_success,
@@ -241,6 +262,7 @@ def _arguments() -> argparse.Namespace:
     add("--url", default="http://127.0.0.1:9280", help="with a path where it is not /ingest")
     add("--documents-per-body", type=int, default=1000, metavar="N")
     add("--connections", type=int, default=8, metavar="N")
+    add("--posts-per-s", type=float, default=0.0, metavar="N", help="instead of all it can")
     add("--seconds", type=float, default=5.0)
     add("--documents", type=int, default=sys.maxsize, metavar="N", help="whole bodies, rounded up")
     add("--ack", choices=("memory", "durable", "indexed"))

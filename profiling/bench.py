@@ -233,7 +233,7 @@ def _generate(
     service: Service, arguments: argparse.Namespace, size: int, ack: str, seconds: float
 ) -> dict[str, Any]:
     options = f"--documents-per-body {size} --seconds {seconds} --kind {arguments.kind}"
-    options += f" --connections {arguments.connections}"
+    options += f" --connections {arguments.connections} --posts-per-s {arguments.posts_per_s}"
     options += f" --ack {ack}" if ack else " --any-success"
     command = [sys.executable, "-m", "loadtest.generator", "--url", service.url, *options.split()]
     done = subprocess.run(command, stdout=subprocess.PIPE, start_new_session=True, check=False)
@@ -291,6 +291,7 @@ def _arguments() -> argparse.Namespace:
     add("--sizes", type=_sizes, default=[1000, 100, 1], metavar="N,N", help="documents a body")
     add("--ack", type=_acks, default=["memory"], metavar="ACK,ACK", help="each in turn")
     add("--connections", type=int, default=8, metavar="N")
+    add("--posts-per-s", type=float, default=0.0, metavar="N", help="instead of all it can")
     add("--kind", default="logs", help="of loadtest.corpus")
     add("--config", type=Path, metavar="FILE", help="of our service")
     add("--data-parent", type=Path, metavar="DIR", help="on the disk that `durable` is to use")

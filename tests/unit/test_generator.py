@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httptools
 import pytest
@@ -88,7 +89,7 @@ def encoded(reply: Reply, documents: int) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + content
 
 
-def send(service: Service, documents: int, connections: int = 1, **settings: bool) -> Tally:
+def send(service: Service, documents: int, connections: int = 1, **settings: Any) -> Tally:
     load = Load(
         host="127.0.0.1",
         port=int(service.url.rpartition(":")[2]),
@@ -117,6 +118,19 @@ def test_connections_share_the_load() -> None:
         tally = send(service, documents=40 * SIZE, connections=4)
     assert len(service.bodies) == 40
     assert tally.accepted == 40 * SIZE
+
+
+def test_a_rate_spaces_the_posts() -> None:
+    with serving() as service:
+        tally = send(service, documents=20 * SIZE, connections=4, posts_per_s=100.0)
+    assert tally.posts == 20
+    assert tally.seconds >= 19 / 100
+
+
+def test_latency_counts_from_when_a_post_was_due() -> None:
+    with serving() as service:
+        tally = send(service, documents=20 * SIZE, posts_per_s=1e6)
+    assert tally.latencies_s == sorted(tally.latencies_s)  # all were due at once
 
 
 @pytest.mark.parametrize("status", [429, 503])
