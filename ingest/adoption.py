@@ -82,6 +82,11 @@ class Adoption:
         documents = 0
         while (recovered := await self._on_disk(lambda: next(records, None))) is not None:
             documents += recovered.count
+            if recovered.missing_before:
+                while orphan.documents > recovered.count:  # the cursor can't pass them before
+                    await asyncio.sleep(ROOM_S)
+                self._lose(orphan, recovered.missing_before)
+                await self._on_disk(orphan.advance)
             self._deliver(orphan, recovered)
             while not self._spooling.has_room_for(len(recovered.payload)):
                 await asyncio.sleep(ROOM_S)
@@ -89,6 +94,8 @@ class Adoption:
         while not orphan.is_drained:
             await asyncio.sleep(ROOM_S)
             await self._on_disk(orphan.advance_if_due)
+        if orphan.missing_at_end:
+            self._lose(orphan, orphan.missing_at_end)
         await self._on_disk(orphan.remove)
         log.info("drained and removed an adopted spool", path=str(orphan.path), documents=documents)
 
@@ -101,6 +108,18 @@ class Adoption:
         lot = Lot(NoIntake(), count, orphan, is_spooled=True)
         sequences = range(first, first + count)
         self._spooling.deliver(Chunk(recovered.payload, count, lot, sequences, range(count)))
+
+    def _lose(self, orphan: Orphan, documents: int) -> None:
+        """Documents of damaged records came out of the spool, too, and end here."""
+        log.error(
+            "documents are lost: damaged in an adopted spool; their bytes are in quarantine",
+            documents=documents,
+            path=str(orphan.path),
+        )
+        ledger = self._scoreboard.ledger
+        ledger.recovered += documents
+        ledger.lost_acked += documents
+        self._scoreboard.publish()
 
     async def _on_disk(self, operation: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, operation)

@@ -7,6 +7,8 @@
     400 for the whole request      bisected to the one bad document; that is a dead letter
                                    (if Elasticsearch says it: a proxy's 400 counts as no answer)
     anything else, or no answer    the whole batch again, after a pause, for as long as it takes
+    a mistake of ours              what is not settled again, after pauses of its own; by halves, so
+                                   that what it fails with does not keep the others
 
 There is no attempt limit: a 429 or a time-out does not prove that nothing was indexed, and the
 assigned `_id`s make a repeat harmless. What waits here counts as pending bytes, so an outage turns
@@ -25,6 +27,7 @@ from ingest.bulk_response import Item, UnreadableAnswer, is_flawless, read_error
 from ingest.chunk import Chunk, halve
 from ingest.cluster import Answer, Unanswered
 from ingest.outcomes import Outcomes
+from ingest.repeats import Repeats
 from ingest.scoreboard import Scoreboard
 
 log = structlog.get_logger(__name__)
@@ -37,7 +40,8 @@ class Bulk(Protocol):
         """Raises Unanswered."""
 
     async def answers(self) -> bool:
-        """Whether the cluster answers at all: a small question, before a batch is tried."""
+        """Whether the cluster answers at all: a small question, before a batch is tried. False,
+        too, where somebody else has just asked."""
 
 
 class BulkWriter:
@@ -66,6 +70,7 @@ class BulkWriter:
         self._pauses = 0  # since the first of them: those that failed together count as one
         self._in_flight = 0
         self._deliveries: set[asyncio.Task[None]] = set()
+        self._mistakes = Repeats(clock)
 
     def send(self, batch: list[Chunk]) -> None:
         """Take over a batch. What is taken over and unsettled is bounded by the pending bytes."""
@@ -91,29 +96,40 @@ class BulkWriter:
     def _start(self, delivery: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(delivery)
         self._deliveries.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._deliveries.discard)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._deliveries.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a delivery failed, its documents stay in memory", exc_info=error)
+    async def _deliver(self, batch: list[Chunk], mistakes: int = 0) -> None:
+        """Send until there is an answer that says what became of the documents.
 
-    async def _deliver(self, batch: list[Chunk]) -> None:
-        """Send until there is an answer that says what became of the documents."""
-        while True:
-            answer = await self._attempt(batch)
-            if answer is None:
-                continue
-            if answer.status == 200:
-                if await self._settle(batch, answer):
+        They are accepted: no mistake of ours may lose them, however often it comes again.
+        """
+        while batch:
+            try:
+                if await self._try(batch):
                     return
-            elif len(batch) == 1 and batch[0].count == 1:
-                await self._refuse(batch[0], answer)
-                return
-            else:
-                for half in _halves(batch):
-                    await self._deliver(half)
-                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost
+                mistakes += 1
+                self._note_mistake(error, mistakes, batch)
+                batch = [chunk for chunk in batch if not chunk.is_settled]
+                await self._sleep(self._backoff.pause_s(mistakes))
+                if mistakes > 1 and len(batch) > 1:
+                    for half in _halves(batch):
+                        self._start(self._deliver(half, mistakes))
+                    return
+
+    async def _try(self, batch: list[Chunk]) -> bool:
+        """Whether there was such an answer."""
+        answer = await self._attempt(batch)
+        if answer is None:
+            return False
+        if answer.status == 200:
+            return await self._settle(batch, answer)
+        if len(batch) == 1 and batch[0].count == 1:
+            await self._refuse(batch[0], answer)
+            return True
+        for half in _halves(batch):
+            await self._deliver(half)
+        return True
 
     async def _attempt(self, batch: list[Chunk]) -> Answer | None:
         """One attempt; None when it said nothing. While requests fail, one at a time goes and
@@ -188,6 +204,21 @@ class BulkWriter:
         if self._failures == 1:
             log.warning(
                 "elasticsearch takes no documents; they are kept and sent again", reason=reason
+            )
+
+    def _note_mistake(self, error: Exception, mistakes: int, batch: list[Chunk]) -> None:
+        """Its traceback is shown once, and once an interval where many batches meet it."""
+        documents = sum(chunk.count for chunk in batch)
+        self._scoreboard.add(metrics.DOCUMENTS_RETRIED, documents)
+        if mistakes > 1:
+            return
+        self._mistakes.add(type(error).__name__, documents)
+        for kind, met in self._mistakes.due():
+            log.error(
+                "a delivery failed; its documents are kept and sent again",
+                error=kind,
+                documents=met,
+                exc_info=error,
             )
 
     def _succeeded(self) -> None:

@@ -34,6 +34,7 @@ class Chunk:
     `sequences` number them in their spool (unused where nothing keeps them), `positions` in the
     request's body; `originals` holds what the producer sent, by index, of the few that were
     trimmed. What is left of a chunk after a partial failure is a new Chunk of the same Lot.
+    `is_settled`: its documents are counted, all but those of that new Chunk.
     """
 
     bulk: bytes
@@ -44,6 +45,7 @@ class Chunk:
     attempts: int = 0
     spooled_bytes: int = 0  # while the bytes are only on disk
     originals: Mapping[int, bytes] = field(default_factory=dict)
+    is_settled: bool = False
 
     @property
     def held_bytes(self) -> int:

@@ -23,6 +23,7 @@ from ingest.bulk_response import FILTER_PATH
 from ingest.config import ElasticsearchSettings
 from ingest.errors import ConfigError
 from ingest.failpoints import Hit
+from ingest.lookout import Lookout
 
 PROBE_S = 5.0
 _BULK_TARGET = f"/_bulk?filter_path={FILTER_PATH}"
@@ -47,8 +48,13 @@ class BulkClient:
     """Sends bulk requests; at most `max_in_flight` at a time, each in its own thread."""
 
     def __init__(
-        self, settings: ElasticsearchSettings, max_in_flight: int, hit: Hit = failpoints.off
+        self,
+        settings: ElasticsearchSettings,
+        max_in_flight: int,
+        lookout: Lookout,
+        hit: Hit = failpoints.off,
     ):
+        self._lookout = lookout
         self._hit = hit
         self._client = connect(settings, max_in_flight, passes_bytes=True)
         self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="bulk")
@@ -59,9 +65,21 @@ class BulkClient:
         return await loop.run_in_executor(self._threads, self._bulk, chunks)
 
     async def answers(self) -> bool:
-        """Whether a small question gets any answer at all."""
+        """Whether a small question gets any answer at all. False, too, where another worker looks
+        or has just looked in vain: then nothing is asked.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._answers)
+        return await loop.run_in_executor(self._threads, self._look)
+
+    def _look(self) -> bool:
+        if not self._lookout.try_begin():
+            return False
+        is_found = False
+        try:
+            is_found = self._answers()
+        finally:
+            self._lookout.end(is_found=is_found)
+        return is_found
 
     def _answers(self) -> bool:
         try:

@@ -3,8 +3,9 @@
     {"time":…,"target":…,"action":…,"status":400,"attempts":1,"error":{…},"document":{…}}
 
 Each worker appends to a file of its own, named by a fresh UUID, so no file has two writers. The
-document stands there as its original bytes; the error as Elasticsearch gave it. A document is
-settled only after its letter is on disk.
+document stands there as its original bytes, the error as Elasticsearch gave it. The original of a
+trimmed document is kept in memory only: if its worker ended before it was delivered, the letter
+holds the document as it was trimmed. A document is settled only after its letter is on disk.
 
 A file that failed once takes nothing more: what it holds of the failed letters is cut off, and the
 next ones go to a fresh file (after a failed fsync, the next one may report success all the same).

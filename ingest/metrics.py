@@ -14,7 +14,8 @@ class Metric:
     """One metric of the catalogue.
 
     `values` are the values of `label` where they are known; `dynamic` is the largest number of
-    values where they come from data (more are counted as `other`).
+    values where they come from data (more are counted as `other`). `is_shared`: each worker sees
+    the whole, so the largest figure counts and not the sum.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Metric:
     values: tuple[str, ...] = ()
     dynamic: int = 0
     buckets: tuple[float, ...] = ()
+    is_shared: bool = False
 
     @property
     def slot_count(self) -> int:
@@ -88,9 +90,17 @@ FAILURE_STORE = Metric(
     "counter",
     "Indexed documents that Elasticsearch put into a failure store instead of their data stream.",
 )
-SPOOL_BYTES = Metric("ingest_spool_bytes", "gauge", "Bytes of the spool, on disk or on the way.")
+SPOOL_BYTES = Metric(
+    "ingest_spool_bytes",
+    "gauge",
+    "Bytes of all spools of the data directory, adopted and left ones too: what the quota sees.",
+    is_shared=True,
+)
 SPOOL_OLDEST_AGE = Metric(
-    "ingest_spool_oldest_age_seconds", "gauge", "How long the oldest spooled document waits."
+    "ingest_spool_oldest_age_seconds",
+    "gauge",
+    "How long the oldest document waits in the spool of the worker that took it.",
+    is_shared=True,
 )
 SPOOL_SYNC_SECONDS = Metric(
     "ingest_spool_sync_seconds", "histogram", "Time of each fdatasync.", buckets=_SECONDS

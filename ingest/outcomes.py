@@ -1,12 +1,12 @@
 """Where a document's way ends: each is settled here, once.
 
 Settling means, in one turn of the loop: the ledger, the receipt of its request, and the pending
-bytes that it held.
+bytes that it held. What may go wrong is done before the first document of a batch is settled, and
+who is told can't stop it, so that a batch that fails half-way can be sent again.
 """
 
 import asyncio
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import structlog
@@ -17,6 +17,7 @@ from ingest.bulk_response import Item
 from ingest.chunk import Chunk, pairs, part
 from ingest.dead_letters import DeadLetter, DeadLetters
 from ingest.model import Rejection
+from ingest.repeats import Repeats
 from ingest.scoreboard import Scoreboard
 
 REASON_CHARACTERS_MAX = 500
@@ -28,23 +29,31 @@ class Outcomes:
     """Settles documents of one worker."""
 
     def __init__(
-        self, scoreboard: Scoreboard, backpressure: Backpressure, dead_letters: DeadLetters
+        self,
+        scoreboard: Scoreboard,
+        backpressure: Backpressure,
+        dead_letters: DeadLetters,
+        clock: Callable[[], float],
     ):
         self._scoreboard = scoreboard
         self._backpressure = backpressure
         self._dead_letters = dead_letters
         self._dead_letters_lock = asyncio.Lock()
+        self._refused = Repeats(clock)  # documents, by Elasticsearch's type of error
+        self._unwritten = Repeats(clock)  # dead letters, by reason
+        self._untold = Repeats(clock)  # requests, by the type of exception
 
     def indexed(self, chunks: Sequence[Chunk]) -> None:
         """All documents of these chunks, the common case."""
         for chunk in chunks:
+            chunk.is_settled = True
             self._count(chunk, chunk.count, "indexed")
         self._scoreboard.publish()  # first: what the spool forgets must not still count as there
         for chunk in chunks:
             if chunk.lot.keeper is not None:
                 chunk.lot.keeper.settle(chunk.sequences)
             self._backpressure.release(chunk.held_bytes)
-            chunk.lot.receipt.settle(chunk.count)
+            self._tell_request(chunk, chunk.count)
 
     async def settle(self, batch: Sequence[Chunk], items: Sequence[Item]) -> list[Chunk]:
         """What a bulk answer said: `items` are those of the batch that were not simply indexed.
@@ -54,21 +63,34 @@ class Outcomes:
         shares = _share_out(batch, items)
         letters = [letter for chunk, mine in shares for letter in _letters(chunk, mine)]
         is_kept = not letters or await self._keep(letters)
-        again = []
-        for chunk, mine in shares:
-            if not is_kept:
-                mine = [_again(item) if item.fate == "dead_letter" else item for item in mine]
-            left = [item.index for item in mine if item.fate == "again"]
-            rest = part(chunk, left, chunk.attempts + 1) if left else None
+        if not is_kept:
+            shares = [(chunk, [_again(item) for item in mine]) for chunk, mine in shares]
+        plans = [(chunk, mine, _rest(chunk, mine)) for chunk, mine in shares]
+        for chunk, mine, rest in plans:
             self._settle_chunk(chunk, mine, rest)
-            if rest is not None:
-                again.append(rest)
-        return again
+        return [rest for _, _, rest in plans if rest is not None]
+
+    def tell(self, *, is_end: bool = False) -> None:
+        """Log lines that are due. Refusals come by the thousand, so a line stands for many."""
+        for kind, documents in self._refused.due(is_end=is_end):
+            log.error(
+                "elasticsearch refused documents for good; they are dead letters",
+                type=kind,
+                documents=documents,
+            )
+        for reason, letters in self._unwritten.due(is_end=is_end):
+            log.error(
+                "dead letters can not be written; their documents are sent again",
+                reason=reason,
+                documents=letters,
+            )
 
     def _settle_chunk(self, chunk: Chunk, items: Sequence[Item], rest: Chunk | None) -> None:
         letters = [item for item in items if item.fate == "dead_letter"]
         duplicates = sum(item.fate == "duplicate" for item in items)
         stored = sum(item.fate == "failure_store" for item in items)
+        rejections = [_rejection(chunk, item) for item in letters]
+        chunk.is_settled = True
         indexed = chunk.count - duplicates - len(letters) - (rest.count if rest else 0)
         self._count(chunk, indexed, "indexed")
         self._count(chunk, duplicates, "duplicate")
@@ -79,25 +101,40 @@ class Outcomes:
             chunk.lot.keeper.settle([each for each in chunk.sequences if each not in left])
         self._scoreboard.add(metrics.FAILURE_STORE, stored)
         self._backpressure.release(chunk.held_bytes - (rest.held_bytes if rest else 0))
-        receipt = chunk.lot.receipt
-        receipt.settle(indexed + duplicates)
         for item in letters:
             self._scoreboard.add(metrics.DEAD_LETTERS, 1, item.error_type)
-            receipt.fail(_rejection(chunk, item))
+        self._tell_request(chunk, indexed + duplicates, rejections)
+
+    def _tell_request(
+        self, chunk: Chunk, settled: int, rejections: Sequence[Rejection] = ()
+    ) -> None:
+        """It may answer its producer at once; whatever goes wrong there stays there."""
+        receipt = chunk.lot.receipt
+        try:
+            receipt.settle(settled)
+            for rejection in rejections:
+                receipt.fail(rejection)
+        except Exception as error:  # the documents of others wait behind this
+            self._untold.add(type(error).__name__)
+            for kind, requests in self._untold.due():
+                log.error(
+                    "producers could not be told what became of their documents",
+                    error=kind,
+                    times=requests,
+                    exc_info=error,
+                )
 
     async def _keep(self, letters: list[DeadLetter]) -> bool:
         try:
             async with self._dead_letters_lock:
                 await asyncio.to_thread(self._dead_letters.append, letters)
         except OSError as error:
-            log.error("dead letters can not be written; they are tried again", reason=str(error))
+            self._unwritten.add(error.strerror or type(error).__name__, len(letters))
+            self.tell()
             return False
-        for kind, same in groupby(sorted(str(each.error.get("type")) for each in letters)):
-            log.error(
-                "elasticsearch refused documents for good; they are dead letters",
-                type=kind,
-                documents=len(list(same)),
-            )
+        for letter in letters:
+            self._refused.add(str(letter.error.get("type", "unknown")))
+        self.tell()
         return True
 
     def _count(self, chunk: Chunk, count: int, outcome: Outcome) -> None:
@@ -110,6 +147,12 @@ class Outcomes:
             ledger.in_memory_acked -= count
         else:
             ledger.in_memory_unacked -= count
+
+
+def _rest(chunk: Chunk, items: Sequence[Item]) -> Chunk | None:
+    """What must be sent again."""
+    left = [item.index for item in items if item.fate == "again"]
+    return part(chunk, left, chunk.attempts + 1) if left else None
 
 
 def _share_out(batch: Sequence[Chunk], items: Sequence[Item]) -> list[tuple[Chunk, list[Item]]]:
@@ -149,4 +192,7 @@ def _rejection(chunk: Chunk, item: Item) -> Rejection:
 
 
 def _again(item: Item) -> Item:
+    """What would be a dead letter if one could be written."""
+    if item.fate != "dead_letter":
+        return item
     return Item(item.index, item.status, "again", item.error)

@@ -231,7 +231,7 @@ class Spooling:
     def show(self) -> None:
         """Gauges."""
         board, spool = self._scoreboard, self._spool
-        board.set(metrics.SPOOL_BYTES, spool.used_bytes)
+        board.set(metrics.SPOOL_BYTES, spool.total_bytes)
         board.set(metrics.SPOOL_OLDEST_AGE, int(spool.oldest_age_s))
 
 

@@ -58,7 +58,10 @@ class Totals(Collector):
         total: dict[str, list[int]] = {}
         _add(total, self._past.get(metric.name, {}))
         for worker in self.workers:
-            _add(total, worker.scoreboard.read(metric))
+            if metric.is_shared:
+                total = max(worker.scoreboard.read(metric), total, key=_amount)
+            else:
+                _add(total, worker.scoreboard.read(metric))
         return total
 
     def collect(self) -> Iterator[Family]:
@@ -85,6 +88,10 @@ class Totals(Collector):
         yield ages
 
 
+def _amount(figures: dict[str, list[int]]) -> int:
+    return sum(map(sum, figures.values()))
+
+
 def _add(total: dict[str, list[int]], more: dict[str, list[int]]) -> None:
     for value, slots in more.items():
         mine = total.setdefault(value, [0] * len(slots))
@@ -101,7 +108,7 @@ def _ledger_families(ledger: Ledger) -> Iterable[Family]:
     )
     yield _counter(
         "ingest_documents_recovered_total",
-        "Documents read back from spools of earlier processes.",
+        "Documents that came out of spools of earlier processes.",
         "",
         {"": ledger.recovered},
     )
@@ -118,13 +125,20 @@ def _ledger_families(ledger: Ledger) -> Iterable[Family]:
     )
     yield _counter(
         "ingest_documents_lost_total",
-        "Documents that were only in the memory of a process that died.",
+        "Documents that were only in the memory of a process that died, or in damaged records of a "
+        "spool; these count as acked, and as lost even if they were delivered in the last second "
+        "of their worker.",
         "acked",
         {"true": ledger.lost_acked, "false": ledger.lost_unacked},
     )
     for name, sentence, amount in (
         ("ingest_documents_in_memory", "Documents that have no outcome yet.", ledger.in_memory),
-        ("ingest_documents_spooled", "Documents in the spool.", ledger.spooled),
+        (
+            "ingest_documents_spooled",
+            "Documents in the spool. Where damage hides how many it hit (an end of a dead worker's "
+            "last file that not even its headers tell of), they stay in here until the next start.",
+            ledger.spooled,
+        ),
     ):
         yield GaugeMetricFamily(name, sentence, value=amount)
 

@@ -38,6 +38,7 @@ from ingest.dead_letters import DeadLetters
 from ingest.failpoints import make_failpoint
 from ingest.head import Head
 from ingest.listener import Listener
+from ingest.lookout import Lookout
 from ingest.orders import Orders, receive_orders
 from ingest.outcomes import Outcomes
 from ingest.parser import RouteDocument
@@ -74,10 +75,15 @@ class Worker:
         self._dead_letters = DeadLetters(
             settings.data_dir, lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
         )
-        self._client = BulkClient(settings.elasticsearch, settings.max_in_flight, hit)
+        self._client = BulkClient(
+            settings.elasticsearch, settings.max_in_flight, Lookout(settings.data_dir), hit
+        )
+        self._outcomes = Outcomes(
+            self._scoreboard, self._backpressure, self._dead_letters, time.monotonic
+        )
         self._writer = BulkWriter(
             self._client,
-            Outcomes(self._scoreboard, self._backpressure, self._dead_letters),
+            self._outcomes,
             self._scoreboard,
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, random.random),
             max_in_flight=settings.max_in_flight,
@@ -195,6 +201,7 @@ class Worker:
         while True:
             self._scoreboard.beat()
             self._spooling.show()
+            self._outcomes.tell()
             if self._server.started and not is_listening:
                 is_listening = True
                 self._scoreboard.enter("listening")
@@ -226,6 +233,7 @@ class Worker:
                 break  # what is left is in the spool
             await asyncio.sleep(DRAIN_LOOK_S)
         await self._writer.cancel()
+        self._outcomes.tell(is_end=True)
         if ledger.in_memory:
             log.error(
                 "documents are lost: elasticsearch did not take them within drain_s",

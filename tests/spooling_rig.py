@@ -59,7 +59,7 @@ class SpoolingRig:
         self._limits = limits
         self.spooling = Spooling(self._open, self.batcher, self.room, board, self.loop)
         dead_letters = DeadLetters(data_dir, lambda: "2024-05-06T07:08:09.000+00:00")
-        self._outcomes = Outcomes(board, self.room, dead_letters)
+        self._outcomes = Outcomes(board, self.room, dead_letters, self.clock)
 
     def __enter__(self) -> Self:
         return self

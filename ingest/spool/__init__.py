@@ -121,6 +121,8 @@ class Leftover(Protocol):
 
     def settle(self, sequences: Sequence[int]) -> None: ...
 
+    missing_at_end: int
+
     @property
     def is_drained(self) -> bool: ...
 

@@ -15,7 +15,8 @@ LOCK = "LOCK"
 CURSOR = "cursor"
 QUARANTINE = "quarantine"
 
-_CREATE_ATTEMPTS = 10
+_CREATE_ATTEMPTS = 20
+_CREATE_PAUSE_S = 0.05
 _NETWORK_FILE_SYSTEMS = {
     0x6969: "NFS",
     0xFF534D42: "CIFS",
@@ -91,6 +92,7 @@ def create_directory(files: Files, data_dir: Path, directory_id: UUID) -> Direct
             sync_directory(files, root)
             sync_directory(files, root.parent)
             return directory
+        files.pause(_CREATE_PAUSE_S)  # until it is through with it
     raise OSError(errno.EAGAIN, "spool directory is locked by another process", str(path))
 
 

@@ -143,6 +143,13 @@ class DiskSpool(Generic[T]):
         return self._quota.used_bytes
 
     @property
+    def total_bytes(self) -> int:
+        """The same, with all other directories under the root, whoever owns them: what counts
+        against `shared_quota_bytes`, measured about once a second; without that, `used_bytes`.
+        """
+        return self._quota.total_bytes
+
+    @property
     def oldest_age_s(self) -> float:
         """How long the oldest record waits to be settled."""
         return self._unsettled.oldest_age_s(self._clock_s())

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -96,6 +97,10 @@ class Files:
             return os.path.samestat(os.fstat(descriptor), os.stat(path))
         except FileNotFoundError:
             return False
+
+    def pause(self, seconds: float) -> None:
+        """Waits for another process that is about to let go of a file."""
+        time.sleep(seconds)
 
     def free_bytes(self, path: Path) -> int:
         """What an unprivileged process may still write to this file system."""

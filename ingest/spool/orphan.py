@@ -3,8 +3,10 @@
     for path in orphans(data_dir):
         orphan = adopt(path)                   # None: somebody was quicker
         for recovered in orphan.records():     # in order; reads as fast as they are taken
-            ... send them, and call orphan.settle(...) as outcomes arrive
+            ... count recovered.missing_before as lost, once all before it is settled
+            ... send it, and call orphan.settle(...) as outcomes arrive
         while not orphan.is_drained: ...       # wait, calling orphan.advance() about once a second
+        ... count orphan.missing_at_end as lost
         orphan.remove()
 
 The directory's own cursor goes on, so that an adopter killed half-way repeats about a second's
@@ -25,6 +27,7 @@ from ingest.spool.directory import (
 )
 from ingest.spool.errors import UnknownVersion
 from ingest.spool.format import FILE_HEADER_BYTES, Position
+from ingest.spool.missing import Missing
 from ingest.spool.quarantine import Quarantine
 from ingest.spool.reclaimer import Reclaimer
 from ingest.spool.record import Record
@@ -40,18 +43,24 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Recovered:
-    """An unsettled record of an adopted directory. `record` reads its payload again."""
+    """An unsettled record of an adopted directory. `record` reads its payload again.
+
+    `missing_before`: documents of damaged records between the last one and this. The cursor passes
+    them when all before them is settled and the next one is asked for: who counts them in between
+    counts them once.
+    """
 
     payload: bytes
     count: int
     first_sequence: int
     record: Record
+    missing_before: int = 0
 
 
 @dataclass(slots=True)
 class Damage:
     """What could not be recovered, in an adopted directory. A torn tail is the normal end of a
-    file whose writer was killed; a damaged record once was whole.
+    file whose writer was killed and was never acked; a damaged record once was whole.
     """
 
     damaged_ranges: int = 0
@@ -60,8 +69,8 @@ class Damage:
     torn_bytes: int = 0
     repeated_records: int = 0  # copies of records that came before: nothing is missing
 
-    def count(self, damage: DamagedRange) -> None:
-        if damage.is_tail:
+    def count(self, damage: DamagedRange, *, is_torn: bool) -> None:
+        if is_torn:
             self.torn_tails += 1
             self.torn_bytes += damage.length
             return
@@ -84,6 +93,7 @@ class Orphan:
             self._reclaimer.keep(file.number, file.name, file.size)
         start = self._reclaimer.cursor.position
         self._start_sequence = start.sequence
+        self._missing = Missing(_first_sequence(start, found))
         self._unsettled = Unsettled(start.sequence)
         self._read_to = start
         self._is_read = False
@@ -92,6 +102,7 @@ class Orphan:
         self.path = directory.path
         self.foreign = found.foreign
         self.damage = Damage()
+        self.missing_at_end = 0  # documents of damaged records behind the last intact one
 
     def records(self) -> Iterator[Recovered]:
         """Streams what is not settled, oldest first, one record in memory at a time.
@@ -102,8 +113,11 @@ class Orphan:
         for file in self._found.files:
             if not self._is_settled(file):
                 yield from self._records_of(file)
-                self._read_to = Position(file.number + 1, FILE_HEADER_BYTES, 0)
+                if not self._missing.is_open:
+                    self._read_to = Position(file.number + 1, FILE_HEADER_BYTES, 0)
                 self.advance_if_due()
+        self._missing.end()
+        self.missing_at_end = self._missing.take()
         self._read_to = self._end()
         self._is_read = True
 
@@ -170,12 +184,15 @@ class Orphan:
         descriptor = self._files.open_for_writing(self.path / file.name)
         try:
             scan = Scan(self._files, descriptor, file.salt)
-            if file.header is None and file.size:
-                self._set_aside(scan, descriptor, file, _lost_header(file))
+            self._meet_header(scan, descriptor, file)
             for item in scan.items(self._start_in(file)):
                 if isinstance(item, DamagedRange):
-                    self._set_aside(scan, descriptor, file, item)
-                elif item.first_sequence >= self._unsettled.next_sequence:
+                    told = scan.documents_told(item, self._missing.next_sequence)
+                    self._missing.meet_damage(told)
+                    self._set_aside(scan, descriptor, file, item, told)
+                    continue  # the cursor stays before it until it is known how many are missing
+                self._missing.meet_record(item.first_sequence, item.count)
+                if item.first_sequence >= self._unsettled.next_sequence:
                     yield self._hand_out(file, item)
                 elif item.first_sequence >= self._start_sequence:
                     self.damage.repeated_records += 1
@@ -183,6 +200,15 @@ class Orphan:
                 self.advance_if_due()
         finally:
             self._files.close(descriptor)
+
+    def _meet_header(self, scan: Scan, descriptor: int, file: SurveyedFile) -> None:
+        if file.header is not None:
+            self._missing.begin_file(file.header.base_sequence)
+            return
+        if file.size <= FILE_HEADER_BYTES:
+            self._missing.meet_damage(0)  # it may have been longer
+        if file.size:
+            self._set_aside(scan, descriptor, file, _lost_header(file), told=0)
 
     def _start_in(self, file: SurveyedFile) -> int:
         cursor = self._reclaimer.cursor.position
@@ -194,12 +220,15 @@ class Orphan:
         record = Record(found.first_sequence, found.count, len(found.payload), now_s)
         record.file, record.offset = file.number, found.offset
         self._unsettled.add(record)
-        return Recovered(found.payload, found.count, found.first_sequence, record)
+        missing = self._missing.take()
+        return Recovered(found.payload, found.count, found.first_sequence, record, missing)
 
     def _set_aside(
-        self, scan: Scan, descriptor: int, file: SurveyedFile, damage: DamagedRange
+        self, scan: Scan, descriptor: int, file: SurveyedFile, damage: DamagedRange, told: int
     ) -> None:
-        self.damage.count(damage)
+        """A tail that tells of documents stays where it is, for whoever has to count them."""
+        is_torn = damage.is_tail and not told
+        self.damage.count(damage, is_torn=is_torn)
         log.warning(
             "damaged range of a spool file is kept aside",
             file=str(self.path / file.name),
@@ -208,7 +237,7 @@ class Orphan:
             is_tail=damage.is_tail,
         )
         source = self.path / file.name
-        if self._quarantine.keep(scan, file.number, source, damage) and damage.is_tail:
+        if self._quarantine.keep(scan, file.number, source, damage) and is_torn:
             self._files.ftruncate(descriptor, damage.offset)
             self._files.fdatasync(descriptor)
 
@@ -244,6 +273,14 @@ def adopt(path: Path, surroundings: Surroundings | None = None) -> Orphan | None
         directory.close()
         return None
     return Orphan(directory, found, surroundings)
+
+
+def _first_sequence(start: Position, found: Survey) -> int | None:
+    """The sequence of the oldest document that the directory should hold; None if the cursor is
+    lost and earlier files are gone.
+    """
+    is_lost = start.file < 1 and bool(found.files) and found.files[0].number > 1
+    return None if is_lost else start.sequence
 
 
 def _lost_header(file: SurveyedFile) -> DamagedRange:

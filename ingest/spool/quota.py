@@ -44,6 +44,11 @@ class Quota:
         return self._disk_bytes + self._pending_bytes
 
     @property
+    def total_bytes(self) -> int:
+        """The same, and what all other spools of the data directory hold on disk."""
+        return self.used_bytes + self._others_bytes
+
+    @property
     def _pending_bytes(self) -> int:
         return self._appended_bytes - self._written_bytes + self._reserved_bytes
 
@@ -125,4 +130,4 @@ class Quota:
 
     def _shared_excess_bytes(self, ratio: float) -> int:
         """What all spools together hold beyond that part of their quota; below it, negative."""
-        return self.used_bytes + self._others_bytes - int(self._shared_limit_bytes * ratio)
+        return self.total_bytes - int(self._shared_limit_bytes * ratio)

@@ -4,11 +4,13 @@ from pathlib import Path
 from uuid import UUID
 
 from ingest.spool.directory import Directory, create_directory, list_directories
-from ingest.spool.errors import SpoolUnavailable
+from ingest.spool.errors import RecordDamaged, SpoolUnavailable
 from ingest.spool.file import SpoolFile, create_spool_file, make_header
 from ingest.spool.format import FILE_HEADER_BYTES
+from ingest.spool.quarantine import Quarantine
 from ingest.spool.reclaimer import Reclaimer
 from ingest.spool.record import Record
+from ingest.spool.recovery import DamagedRange, Scan
 from ingest.spool.settings import SpoolLimits, Surroundings
 from ingest.spool.unsettled import Unsettled
 
@@ -142,7 +144,23 @@ class Store:
         """Raises RecordDamaged, SpoolUnavailable, OSError. Any thread may call it."""
         if not record.is_stored or self._reclaimer is None:
             raise SpoolUnavailable(f"record {record.first_sequence} is not on disk")
-        return self._reclaimer.read(record)
+        try:
+            return self._reclaimer.read(record)
+        except RecordDamaged:
+            self._set_aside(record)
+            raise
+
+    def _set_aside(self, record: Record) -> None:
+        """Its file goes when all in it is settled; the damaged bytes are for a person."""
+        directory, reclaimer = self._opened()
+        path = reclaimer.path(record.file)
+        descriptor = self._files.open_for_reading(path)
+        try:
+            scan = Scan(self._files, descriptor, salt=0)
+            damage = DamagedRange(record.offset, record.size, is_tail=False)
+            Quarantine(self._files, directory.path).keep(scan, record.file, path, damage)
+        finally:
+            self._files.close(descriptor)
 
     def close(self) -> None:
         """Removes the directory if everything is settled, else leaves it to be adopted."""

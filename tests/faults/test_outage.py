@@ -15,6 +15,10 @@ from tests.faults.rig import SCALE, Fleet, MiB
 BACKOFF_MAX_S = 0.5
 OUTAGE_S = 2.0 * SCALE
 REQUEST_TIMEOUT_S = 1.0
+WORKERS = 6
+CONNECTIONS = 60  # enough for each worker to get some
+ANSWER_S = 3.0
+FAILED = "elasticsearch takes no documents"  # a worker says it once
 QUICK = {"INGEST_ELASTICSEARCH__REQUEST_TIMEOUT_S": str(REQUEST_TIMEOUT_S)}
 
 
@@ -101,3 +105,38 @@ def test_refusing_elasticsearch_is_not_hammered(cluster: GatedCluster, tmp_path:
         cluster.es.set_default(Step(), path="/_cluster/health")
         cluster.es.set_default(Step())
         fleet.prove()
+
+
+def test_many_workers_ask_no_more_often_than_one_and_come_back_by_and_by(
+    cluster: GatedCluster, tmp_path: Path
+) -> None:
+    """Each has documents, and each of them is a batch of its own that could be tried."""
+    cluster.es.set_default(refuse(503), path="/_cluster/health")
+    cluster.es.set_default(refuse(503))
+    with Fleet(
+        cluster, tmp_path, workers=WORKERS, backoff_max_s=BACKOFF_MAX_S, flush_documents=1
+    ) as fleet:
+        for number in range(CONNECTIONS):
+            document = b'{"key":"%d","n":1}' % number
+            fleet.oracle.note_sent({f"{number}": document})
+            assert fleet.service.post(document + b"\n", index="load", ack="durable").status == 202
+        fleet.wait_until("failures of all", lambda: fleet.said.count(FAILED) == WORKERS)
+        time.sleep(2 * BACKOFF_MAX_S)  # what was on its way
+        tried = len(cluster.es.bulk_requests)
+        asked = questions_in(OUTAGE_S, cluster.gate)
+        assert len(cluster.es.bulk_requests) == tried
+        assert asked <= 2 + 2 * OUTAGE_S / (BACKOFF_MAX_S / 2)  # each for itself: 3 times that
+
+        cluster.es.set_default(Step(delay_answer_s=ANSWER_S))
+        cluster.es.set_default(Step(), path="/_cluster/health")
+        cluster.es.wait_for_bulk_requests(tried + 1)
+        time.sleep(ANSWER_S / 3)
+        assert len(cluster.es.bulk_requests) - tried <= WORKERS  # one each, until it is answered
+        cluster.es.set_default(Step())
+        fleet.prove()
+
+
+def questions_in(seconds: float, gate: Gate) -> int:
+    gate.forget_counts()
+    time.sleep(seconds)
+    return gate.requests

@@ -176,6 +176,17 @@ def test_endless_400_for_whole_requests_ends_in_dead_letters(
     assert dead(service, index_name) == Counter(range(SENT))
 
 
+def test_thousands_of_refused_documents_are_a_few_log_lines(
+    service: Service, es: ScriptedElasticsearch, index_name: str
+) -> None:
+    said = service.said.count("refused documents")
+    es.set_default(Step(items=lambda position, operation, source: unparsable()))
+    for _ in range(30):
+        assert service.post(lines(100), index=index_name, ack="indexed").status == 200
+    assert len([each for each in service.dead_letters() if each["target"] == index_name]) == 3000
+    assert service.said.count("refused documents") - said <= 3
+
+
 def test_request_that_is_too_large_is_halved_until_it_fits(
     service: Service, es: ScriptedElasticsearch, index_name: str
 ) -> None:

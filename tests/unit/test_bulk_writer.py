@@ -1,7 +1,7 @@
 """From a batch to the outcome of each of its documents, whatever Elasticsearch answers."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from ingest import metrics
 from ingest.chunk import Chunk
@@ -16,6 +17,7 @@ from ingest.cluster import Answer, Unanswered
 from ingest.intake import Intake
 from tests.delivery_rig import (
     INDEXED,
+    CountingKeeper,
     CountingReceipt,
     Delivery,
     answer_of,
@@ -366,6 +368,117 @@ def test_documents_of_an_answered_request_count_as_acked(
     original, delivery.bulk.script = delivery.bulk.script, script
     delivery.deliver([chunk_of([0, 1], receipt)])
     assert delivery.ledger.in_memory_acked == delivery.ledger.in_memory_unacked == 0
+
+
+# mistakes of ours
+
+
+def mistaken(ids: list[int]) -> Answer:
+    raise ZeroDivisionError("a mistake")
+
+
+def spoilt(ids: list[int]) -> Chunk:
+    """A chunk whose documents can not become dead letters."""
+    chunk = chunk_of(ids)
+    chunk.bulk = chunk.bulk.replace(b'"_index"', b'"_INDEX"')
+    return chunk
+
+
+def test_what_fails_for_a_mistake_is_sent_again_and_told_once(
+    delivery_of: Callable[..., Delivery],
+) -> None:
+    delivery = delivery_of(fails_first(9, mistaken))
+    receipt = CountingReceipt(3)
+    with capture_logs() as lines:
+        delivery.deliver([chunk_of([0, 1, 2], receipt)])
+    assert delivery.bulk.sent == [[0, 1, 2]] * 10
+    assert delivery.pauses_s == [1, 2, 4, 8, 16, 32, 64, 64, 64]
+    assert delivery.ledger.indexed == 3
+    assert receipt.is_settled
+    (line,) = lines
+    assert (line["log_level"], line["error"], line["documents"]) == (
+        "error",
+        "ZeroDivisionError",
+        3,
+    )
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+    assert delivery.board.read(metrics.DOCUMENTS_RETRIED) == {"": [27]}
+
+
+def test_a_poison_chunk_keeps_no_other(delivery_of: Callable[..., Delivery]) -> None:
+    """Whatever it is sent with, the chunk of 5 and 6 makes the writer fail."""
+    delivery = delivery_of(lambda ids: mistaken(ids) if 5 in ids else indexes_all(ids))
+    receipts = [CountingReceipt(2) for _ in range(5)]
+    chunks = [chunk_of([2 * n + 1, 2 * n + 2], receipt) for n, receipt in enumerate(receipts)]
+
+    async def run() -> None:
+        delivery.take(*chunks)
+        delivery.writer.send(chunks)
+        while delivery.ledger.indexed < 8 or len(delivery.pauses_s) < 20:
+            await asyncio.sleep(0)
+        await delivery.writer.cancel()
+
+    with capture_logs() as lines:
+        asyncio.run(run())
+    delivery.check()
+    assert [receipt.is_settled for receipt in receipts] == [True, True, False, True, True]
+    assert delivery.ledger.in_memory == 2
+    assert delivery.pauses_s[-5:] == [64] * 5
+    assert len(lines) == 1
+
+
+def test_one_that_can_not_be_settled_keeps_no_other_either(
+    delivery_of: Callable[..., Delivery],
+) -> None:
+    delivery = delivery_of(lambda ids: answer_of([failed(400) for _ in ids]))
+
+    async def run() -> None:
+        batch = [chunk_of([0]), spoilt([1]), chunk_of([2]), chunk_of([3])]
+        delivery.take(*batch)
+        delivery.writer.send(batch)
+        while delivery.ledger.dead_letter < 3 or len(delivery.pauses_s) < 9:
+            await asyncio.sleep(0)
+        await delivery.writer.cancel()
+
+    asyncio.run(run())
+    delivery.check()
+    assert sorted(letter["document"]["n"] for letter in delivery.letters()) == [0, 2, 3]
+    assert delivery.ledger.in_memory == 1
+
+
+def test_a_mistake_that_every_batch_meets_is_not_told_for_each(
+    delivery_of: Callable[..., Delivery],
+) -> None:
+    delivery = delivery_of(fails_first(40, mistaken))
+    with capture_logs() as lines:
+        delivery.deliver(*[[chunk_of([n])] for n in range(40)])
+    assert delivery.ledger.indexed == 40
+    assert len(lines) == 1
+
+
+def test_what_was_settled_before_a_mistake_is_not_settled_again(
+    delivery_of: Callable[..., Delivery],
+) -> None:
+    class Slipping(CountingKeeper):
+        def settle(self, sequences: Sequence[int]) -> None:
+            super().settle(sequences)
+            raise ZeroDivisionError("a mistake")
+
+    delivery = delivery_of(lambda ids: answer_of([failed(409) for _ in ids]))
+    receipts = CountingReceipt(1), CountingReceipt(1)
+    batch = [chunk_of([0], receipts[0], Slipping({0})), chunk_of([1], receipts[1])]
+
+    async def run() -> None:
+        delivery.take(*batch)
+        delivery.writer.send(batch)
+        while delivery.writer.is_busy:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    delivery.check()
+    assert delivery.bulk.sent == [[0, 1], [1]]
+    assert delivery.ledger.duplicate == 2
+    assert receipts[1].is_settled
 
 
 FATES = st.sampled_from(["indexed", "again", "lied", "bad", "stored"])

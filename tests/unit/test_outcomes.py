@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest import metrics
 from ingest.bulk_response import Fate, Item
 from ingest.chunk import Chunk
+from ingest.repeats import INTERVAL_S
 from tests.delivery_rig import (
     CountingKeeper,
     CountingReceipt,
@@ -201,3 +203,80 @@ def test_batches_that_end_together_do_not_mix_their_letters(
     delivery.take(*chunks)
     settle_at_once(chunks)
     assert sorted(each["document"]["n"] for each in delivery.letters()) == list(range(20))
+
+
+# what is logged
+
+
+def test_refused_documents_by_the_thousand_are_few_lines_that_name_them_all(
+    delivery: Delivery,
+) -> None:
+    with capture_logs() as lines:
+        for n in range(1_000):
+            settle(delivery, [chunk_of([n])], item(0, "dead_letter", type="ab"[n % 2]))
+        delivery.now_s += INTERVAL_S
+        delivery.outcomes.tell()
+        settle(delivery, [chunk_of([0, 1])], item(0, "dead_letter"), item(1, "dead_letter"))
+        settle(delivery, [chunk_of([0])], item(0, "dead_letter"))
+        delivery.outcomes.tell(is_end=True)
+    told = [(line["type"], line["documents"]) for line in lines]
+    assert told == [("a", 1), ("b", 1), ("a", 499), ("b", 499), ("t", 2), ("t", 1)]
+    assert {line["log_level"] for line in lines} == {"error"}
+
+
+def test_letters_that_can_not_be_written_are_told_now_and_then(
+    delivery: Delivery, tmp_path: Path
+) -> None:
+    (tmp_path / "dead-letters").write_text("in the way")
+    with capture_logs() as lines:
+        [rest] = settle(delivery, [chunk_of([0])], item(0, "dead_letter"))
+        for _ in range(100):
+            [rest] = asyncio.run(delivery.outcomes.settle([rest], [item(0, "dead_letter")]))
+        delivery.now_s += INTERVAL_S
+        delivery.outcomes.tell()
+    assert [(line["reason"], line["documents"]) for line in lines] == [
+        ("File exists", 1),
+        ("File exists", 100),
+    ]
+
+
+# mistakes
+
+
+class Deaf(CountingReceipt):
+    """Fails to be told."""
+
+    def settle(self, count: int) -> None:
+        super().settle(count)
+        raise RuntimeError("the connection's code has a mistake")
+
+
+def test_a_request_that_can_not_be_told_stops_nobody(delivery: Delivery) -> None:
+    receipts = [Deaf(2), CountingReceipt(2), Deaf(2), CountingReceipt(2)]
+    chunks = [chunk_of([2 * n, 2 * n + 1], receipt) for n, receipt in enumerate(receipts)]
+    delivery.take(*chunks)
+    with capture_logs() as lines:
+        delivery.outcomes.indexed(chunks[:2])
+        [rest] = asyncio.run(
+            delivery.outcomes.settle(chunks[2:], [item(0, "dead_letter"), item(2, "again")])
+        )
+    assert ids_in(rest.bulk) == [6]
+    assert [receipt.settled for receipt in receipts] == [2, 2, 1, 1]
+    assert (delivery.ledger.indexed, delivery.ledger.dead_letter) == (6, 1)
+    assert delivery.room.pending_bytes == len(rest.bulk)
+    assert all(chunk.is_settled for chunk in chunks)
+    assert not rest.is_settled
+    mistakes = [line["times"] for line in lines if "exc_info" in line]
+    assert mistakes == [1]
+
+
+def test_what_can_not_be_read_is_settled_in_no_part(delivery: Delivery) -> None:
+    good, bad = chunk_of([0, 1]), chunk_of([2, 3])
+    bad.bulk = bad.bulk.replace(b'{"create"', b"{create")
+    delivery.take(good, bad)
+    with pytest.raises(ValueError, match="unexpected character"):
+        asyncio.run(delivery.outcomes.settle([good, bad], [item(2, "dead_letter")]))
+    delivery.check()
+    assert delivery.ledger.in_memory == 4
+    assert [good.is_settled, bad.is_settled] == [False, False]
+    assert delivery.letters() == []

@@ -232,6 +232,8 @@ def test_a_damaged_record_is_lost_and_counted_and_the_next_one_comes(rig: Spooli
     assert rig.chunks[0].bulk == good
     assert rig.ledger == Ledger(received=3, spooled=1, lost_acked=2)
     assert rig.board.read(metrics.SPOOL_DAMAGED) == {"": [1]}
+    (kept,) = (rig.data_dir / "spool" / "quarantine").iterdir()
+    assert kept.read_bytes().endswith(bad[:-2] + b"!\n")
     rig.settle(rig.chunks)
     assert (rig.room.pending_bytes, rig.spool.documents) == (FULL, 0)
 

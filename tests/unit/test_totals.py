@@ -123,6 +123,14 @@ def test_what_an_earlier_service_left_is_recovered(supervised: Supervised) -> No
     assert supervised.ledger == Ledger(recovered=10, indexed=10)
 
 
+def test_what_is_missing_of_a_dead_worker_s_spool_is_lost_and_no_longer_spooled(
+    supervised: Supervised,
+) -> None:
+    supervised.die(supervised.start(received=7, spooled=7))
+    supervised.start(recovered=7, indexed=4, lost_acked=3)
+    assert supervised.ledger == Ledger(received=7, indexed=4, lost_acked=3)
+
+
 def test_repeated_records_are_recovered_once_more(supervised: Supervised) -> None:
     """The cursor of a dead worker is up to a second behind."""
     supervised.die(supervised.start(received=7, indexed=3, spooled=4))
@@ -197,6 +205,22 @@ def test_counters_and_histograms_of_the_dead_are_kept_and_gauges_are_not(
     assert shown["ingest_dead_letters{some_exception}"] == 4
     assert shown["ingest_request_seconds_count"] == 2
     assert shown["ingest_buffers_free"] == 24
+
+
+@pytest.mark.parametrize(
+    ("shown", "total"),
+    [
+        pytest.param([], None, id="nobody"),
+        pytest.param([0], 0, id="nothing"),
+        pytest.param([7, 9, 8], 9, id="measured at different moments"),
+    ],
+)
+def test_what_every_worker_sees_counts_once(
+    supervised: Supervised, shown: list[int], total: int | None
+) -> None:
+    for amount in shown:
+        supervised.start().scoreboard.set(metrics.SPOOL_BYTES, amount)
+    assert supervised.samples().get("ingest_spool_bytes") == total
 
 
 def test_histograms_are_cumulative_and_their_sum_is_in_seconds(supervised: Supervised) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ingest.spool import Files, NetworkFileSystem
 from ingest.spool.directory import (
     LOCK,
+    Directory,
     create_directory,
     is_owned,
     list_directories,
@@ -71,6 +72,41 @@ def test_a_directory_that_an_adopter_removed_meanwhile_is_made_again(tmp_path: P
     directory = create_directory(files, tmp_path, ID)
     assert files.has_intervened
     assert is_owned(Files(), directory.path)
+
+
+class WaitingFiles(Files):
+    """An adopter locks the directory first, and gives it up during the third pause."""
+
+    def __init__(self) -> None:
+        self.adopter: Directory | None = None
+        self.pauses = 0
+
+    def make_directory(self, path: Path) -> bool:
+        is_made = super().make_directory(path)
+        if path.name == str(ID) and not self.pauses and self.adopter is None:
+            self.adopter = try_lock_directory(Files(), path)
+        return is_made
+
+    def pause(self, seconds: float) -> None:
+        self.pauses += 1
+        if self.adopter and self.pauses == 3:
+            self.adopter.remove()
+
+
+def test_a_directory_that_an_adopter_holds_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    files = WaitingFiles()
+    directory = create_directory(files, tmp_path, ID)
+    assert files.pauses == 3
+    assert is_owned(Files(), directory.path)
+
+
+def test_a_directory_that_stays_locked_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    files = WaitingFiles()
+    files.pauses = 100
+    owner = create_directory(Files(), tmp_path, ID)
+    with pytest.raises(OSError, match="locked by another process"):
+        create_directory(files, tmp_path, ID)
+    owner.close()
 
 
 def test_an_empty_directory_is_removed_with_its_lock(tmp_path: Path) -> None:
