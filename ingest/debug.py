@@ -3,6 +3,7 @@
 Open where the admin port listens on loopback; elsewhere it asks for `admin_token`.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import os
@@ -18,8 +19,8 @@ from starlette.routing import Route
 from ingest import metrics
 from ingest.answers import error_answer
 from ingest.config import Settings
-from ingest.errors import NotFound, RequestError
-from ingest.profiler import FORMATS, MEDIA, SECONDS_MAX, Format, Profiler, with_title
+from ingest.errors import NotFound, RequestError, Unavailable
+from ingest.profiler import FORMATS, MEDIA, SECONDS_MAX, Format, Profiler, with_caption
 from ingest.totals import Totals
 from ingest.worker_process import WorkerProcess
 
@@ -61,8 +62,9 @@ class Debug:
                 self._check_access(request)
                 return await endpoint(request)
             except RequestError as error:
-                body = error_answer(error)
-                return Response(body, error.status, media_type="application/json")
+                return _refusal(error)
+            except asyncio.CancelledError:  # by uvicorn, which waits for no profile
+                return _refusal(Unavailable("the service stops"))
 
         return guarded
 
@@ -85,11 +87,15 @@ class Debug:
         profile = await self._profiler.record(
             pid, seconds, form, all_children=chosen == "all", native=native
         )
-        rate = (self._totals.ledger().received - before) / (time.monotonic() - started)
-        workers = "all workers" if chosen == "all" else f"worker {chosen}"
-        title = f"ingest {version('ingest')}, {workers}, {seconds} s, {rate:,.0f} documents/s"
+        took_s = time.monotonic() - started
+        rate = (self._totals.ledger().received - before) / took_s
+        whose = f"worker {chosen} of" if chosen != "all" else "all workers:"
+        title = (
+            f"ingest {version('ingest')}, {whose} {len(self._totals.workers)}, "
+            f"{min(seconds, took_s):.0f} s, {rate:,.0f} documents/s in all"
+        )
         if form == "flamegraph":
-            profile = with_title(profile, title)
+            profile = with_caption(profile, title)
         return Response(profile, media_type=MEDIA[form], headers={"ingest-profile": title})
 
     async def _stacks(self, request: Request) -> Response:
@@ -116,6 +122,10 @@ class Debug:
         if not index.isdecimal() or int(index) >= len(workers):
             raise NotFound(f"worker {index!r}: choose all or 0 to {len(workers) - 1}")
         return workers[int(index)]
+
+
+def _refusal(error: RequestError) -> Response:
+    return Response(error_answer(error), error.status, media_type="application/json")
 
 
 def _options(request: Request) -> tuple[int, Format, bool]:

@@ -15,15 +15,20 @@ from ingest.config import Settings
 from ingest.errors import ConfigError
 from ingest.profiler import FORMATS
 
+_COST = (
+    "A worker under full load takes 4 to 11 % fewer documents/s meanwhile, "
+    "with --native 26 to 30 % fewer."
+)
 _ENDINGS = {"flamegraph": "svg", "speedscope": "json", "raw": "txt"}
 _BAR = 40
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _COST
     parser.add_argument("--seconds", type=int, default=10, help="how long (default: 10)")
     parser.add_argument("--format", choices=FORMATS, default="flamegraph", help="of the file")
     parser.add_argument("--worker", default="all", help="`all` (default) or a number from 0")
-    parser.add_argument("--native", action="store_true", help="C frames too; costs more")
+    parser.add_argument("--native", action="store_true", help="C frames too")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: profile.svg, .json…")
 
 

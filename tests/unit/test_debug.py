@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -161,7 +163,7 @@ def test_a_profile_says_of_whom_and_how_long(get_from: Callable[..., Get]) -> No
         skip_or_fail(f"permission to trace processes: {answer.text}")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
-    assert ", worker 1, 1 s, 0 documents/s" in answer.headers["ingest-profile"]
+    assert ", worker 1 of 2, 1 s, 0 documents/s" in answer.headers["ingest-profile"]
 
 
 def test_stacks_are_shown_of_the_supervisor_and_each_worker(get_from: Callable[..., Get]) -> None:
@@ -170,3 +172,17 @@ def test_stacks_are_shown_of_the_supervisor_and_each_worker(get_from: Callable[.
         skip_or_fail(f"permission to trace processes: {answer.text}")
     assert answer.status_code == 200
     assert answer.text.count(f"Process {os.getpid()}: ") == 3
+
+
+def test_a_worker_that_is_gone_costs_only_its_part_of_the_stacks(
+    get_from: Callable[..., Get], workers: list[Worker]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    workers[0].pid = gone.pid
+    answer = get_from()("/debug/stacks")
+    if answer.status_code == 403:
+        skip_or_fail(f"permission to trace processes: {answer.text}")
+    assert answer.status_code == 200
+    assert answer.text.count(f"Process {os.getpid()}: ") == 2
+    assert f"Process {gone.pid}: py-spy failed" in answer.text

@@ -1,20 +1,34 @@
 """Profiles of a real busy process by the real py-spy, and what is said where that can't be."""
 
 import asyncio
+import os
+import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 import orjson
 import pytest
 
 from ingest.errors import Unavailable
-from ingest.profiler import Busy, Format, NotPermitted, Profiler, with_title
+from ingest.profiler import (
+    SECONDS_MAX,
+    Busy,
+    Format,
+    NotPermitted,
+    Profiler,
+    with_caption,
+)
 from tests.required_tools import skip_or_fail
 
+SVG = "{http://www.w3.org/2000/svg}"
 BUSY = """
-import os, time
+import os, threading, time
 from ingest.profiler import allow_tracing
 
 def spin_in_circles(until):
@@ -23,7 +37,16 @@ def spin_in_circles(until):
 
 allow_tracing(os.getppid())
 print("spinning", flush=True)
-spin_in_circles(time.monotonic() + 120)
+threading.Thread(target=spin_in_circles, args=(time.monotonic() + 120,)).start()
+"""
+HOLD = """
+import ctypes, sys
+
+PTRACE_SEIZE = 0x4206
+ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+print(ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None), flush=True)
+sys.stdin.read()
 """
 
 
@@ -34,7 +57,7 @@ def busy_pid() -> Iterator[int]:
         assert process.stdout is not None
         assert process.stdout.readline() == b"spinning\n"
         try:
-            asyncio.run(Profiler().stacks([process.pid]))
+            stacks(process.pid)
         except NotPermitted as error:
             skip_or_fail(f"permission to trace processes: {error}")
         else:
@@ -43,16 +66,42 @@ def busy_pid() -> Iterator[int]:
             process.kill()
 
 
+@pytest.fixture(scope="module")
+def gone_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    return gone.pid
+
+
 def record(profiler: Profiler, pid: int, form: Format = "raw") -> bytes:
     return asyncio.run(profiler.record(pid, 1, form, all_children=False, native=False))
 
 
+def stacks(*pids: int) -> str:
+    return asyncio.run(Profiler().stacks(pids))
+
+
 def test_a_flame_graph_is_an_image_with_our_title(busy_pid: int) -> None:
-    image = with_title(record(Profiler(), busy_pid, "flamegraph"), "2 < 3 & more")
-    assert image.startswith(b"<?xml")
-    assert b">2 &lt; 3 &amp; more</text>" in image
-    assert b"spin_in_circles" in image
-    assert b"py-spy record" not in image
+    image = with_caption(record(Profiler(), busy_pid, "flamegraph"), "2 < 3 & more").decode()
+    texts = {text.get("id"): text.text for text in ElementTree.fromstring(image).iter(f"{SVG}text")}
+    assert texts["title"] == "2 < 3 & more"
+    assert "each running thread 100 times a second" in (texts["hint"] or "")
+    assert "spin_in_circles" in image
+    assert "py-spy record" not in image
+
+
+def test_long_names_in_a_flame_graph_lose_their_end(busy_pid: int) -> None:
+    image = with_caption(record(Profiler(), busy_pid, "flamegraph"), "title")
+    assert b"var truncate_text_right = true;" in image
+
+
+def test_a_flame_graph_names_no_folder_of_this_machine(busy_pid: int) -> None:
+    """It may be shown to others."""
+    image = record(Profiler(), busy_pid, "flamegraph").decode()
+    assert " (threading.py:" in image
+    captioned = with_caption(image.encode(), "title").decode()
+    for folder in {sys.prefix, sys.base_prefix, str(Path.cwd()), str(Path.home())} - {"/"}:
+        assert folder not in captioned
 
 
 def test_raw_lines_are_stacks_with_their_counts(busy_pid: int) -> None:
@@ -69,9 +118,74 @@ def test_speedscope_is_json_in_its_schema(busy_pid: int) -> None:
 
 
 def test_stacks_name_each_function_of_each_process(busy_pid: int) -> None:
-    text = asyncio.run(Profiler().stacks([busy_pid, busy_pid]))
+    text = stacks(busy_pid, busy_pid)
     assert text.count("    spin_in_circles (") == 2
-    assert f"Process {busy_pid}: " in text
+    assert text.count(f"Process {busy_pid}: ") == 2
+    assert "Read without holding it" not in text
+
+
+def test_stacks_are_shown_while_a_profile_is_taken(busy_pid: int) -> None:
+    """Of the same process, for as long as the profile would take: it ends when we have seen."""
+
+    async def look_twenty_times() -> list[str]:
+        profiler = Profiler()
+        recording = asyncio.create_task(
+            profiler.record(busy_pid, SECONDS_MAX, "raw", all_children=False, native=False)
+        )
+        async with asyncio.timeout(60):
+            while not _is_traced(busy_pid):
+                await asyncio.sleep(0)
+            seen = [await profiler.stacks([busy_pid]) for _ in range(20)]
+        assert not recording.done()
+        recording.cancel()
+        await asyncio.wait([recording])
+        return seen
+
+    for text in asyncio.run(look_twenty_times()):
+        assert text.count("    spin_in_circles (") == 1
+
+
+def _is_traced(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return re.search(r"^TracerPid:\t0$", status, re.MULTILINE) is None
+
+
+@contextmanager
+def held(pid: int) -> Iterator[None]:
+    """By another tracer, as by a debugger."""
+    command = [sys.executable, "-c", HOLD, str(pid)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"0\n"
+        yield
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("state", [held, stopped])
+def test_stacks_of_a_process_that_can_not_be_stopped_are_read_all_the_same(
+    busy_pid: int, state: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    with state(busy_pid):
+        text = stacks(busy_pid)
+    assert text.startswith("Read without holding it")
+    assert "    spin_in_circles (" in text
+
+
+def test_a_process_that_is_gone_costs_only_its_part_of_the_stacks(
+    busy_pid: int, gone_pid: int
+) -> None:
+    text = stacks(busy_pid, gone_pid, busy_pid)
+    assert text.count("    spin_in_circles (") == 2
+    assert f"\nProcess {gone_pid}: py-spy failed: " in text
+    assert "Check that the process is running" in text
 
 
 def test_a_second_profile_at_the_same_time_is_refused(busy_pid: int) -> None:
@@ -89,22 +203,21 @@ def test_a_second_profile_at_the_same_time_is_refused(busy_pid: int) -> None:
     assert asyncio.run(run())
 
 
-def test_a_process_that_is_gone_is_said_to_be(busy_pid: int) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-    with pytest.raises(Unavailable, match="py-spy failed: ") as failure:
-        record(Profiler(), gone.pid)
+@pytest.mark.parametrize("look", [partial(record, Profiler()), stacks])
+def test_a_process_that_is_gone_is_said_to_be(gone_pid: int, look: Callable[[int], object]) -> None:
+    with pytest.raises(Unavailable, match="py-spy failed: Error: Failed ") as failure:
+        look(gone_pid)
     assert failure.value.kind == "profile_failed"
 
 
 # A py-spy that says what it says elsewhere
 
 
-def profiler_that(tmp_path: Path, script: str) -> Profiler:
+def profiler_that(tmp_path: Path, script: str, patience_s: float = 30.0) -> Profiler:
     program = tmp_path / "py-spy"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o700)
-    return Profiler(str(program))
+    return Profiler(str(program), patience_s)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +248,32 @@ def test_a_forbidden_look_says_what_to_do(tmp_path: Path, said: str) -> None:
     assert len(refusal.value.reason) < 600
 
 
+def test_forbidden_stacks_say_what_to_do(tmp_path: Path) -> None:
+    profiler = profiler_that(tmp_path, "echo 'Permission Denied' >&2; exit 1")
+    with pytest.raises(NotPermitted, match="SYS_PTRACE"):
+        asyncio.run(profiler.stacks([1, 2]))
+
+
+def test_a_look_that_is_disturbed_is_taken_again(tmp_path: Path) -> None:
+    """Twice; more often only without stopping the process."""
+    count = f"echo x >> {tmp_path}/looks; [ $(wc -l < {tmp_path}/looks) -lt 3 ]"
+    profiler = profiler_that(tmp_path, f'{count} && {{ echo EPERM >&2; exit 1; }}; echo "$@"')
+    assert asyncio.run(profiler.stacks([77])) == "dump --pid 77\n"
+
+
+def test_a_py_spy_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"py-spy does not start: .*none"):
+        record(Profiler(str(tmp_path / "none")), 1)
+
+
+def test_a_py_spy_that_hangs_is_ended(tmp_path: Path) -> None:
+    profiler = profiler_that(tmp_path, "exec sleep 100", patience_s=0.05)
+    with pytest.raises(Unavailable, match=r"py-spy did not end within 0\.05 s"):
+        asyncio.run(profiler.stacks([1]))
+    with pytest.raises(Unavailable, match=r"py-spy did not end within 1\.05 s"):
+        record(profiler, 1)
+
+
 def test_another_failure_is_told_and_the_next_profile_may_be_taken(tmp_path: Path) -> None:
     profiler = profiler_that(tmp_path, "echo 'Error:   no python\nhere' >&2; exit 3")
     for _ in range(2):
@@ -151,7 +290,7 @@ def test_py_spy_is_asked_for_what_is_wanted(
     asked = asyncio.run(
         profiler.record(77, 9, "speedscope", all_children=all_children, native=native)
     ).decode()
-    assert asked.startswith("record --pid 77 --duration 9 --format speedscope --output ")
+    assert asked.startswith("record --pid 77 --duration 9 --rate 100 --format speedscope --output")
     assert ("--subprocesses" in asked) == all_children
     assert ("--native" in asked) == native
 
