@@ -32,6 +32,7 @@ class Admin:
         self._totals = totals
         self._facts = facts
         self._readiness = readiness
+        self._version = version("ingest")  # from the package's metadata, a file
         self._registry = CollectorRegistry()
         self._registry.register(totals)
 
@@ -66,7 +67,7 @@ class Admin:
     def status(self) -> dict[str, Any]:
         ledger = self._totals.ledger()
         return {
-            "version": version("ingest"),
+            "version": self._version,
             "python": platform.python_version(),
             "documents": {
                 "received": ledger.received,

@@ -10,10 +10,14 @@ from ingest.listener import Listener
 
 
 class Exchange:
-    """Reads one body and knows how to answer. Owns a buffer from `try_start` to `end_body`."""
+    """Reads one body and knows how to answer. Owns a buffer from `try_start` to `end_body`.
 
-    def __init__(self, listener: Listener, head: Head):
+    It has no clock and no connection: when to read, wait and answer is the hot door's business.
+    """
+
+    def __init__(self, listener: Listener, head: Head, received: bytes):
         self.head = head
+        self.held = received  # arrived and not read: of the body, or behind it once that is read
         self.started = listener.clock()
         self.received_bytes = 0
         self.intake: Intake | None = None
@@ -40,15 +44,16 @@ class Exchange:
                 "a line, of any length"
             )
 
-    def try_take_whole(self, received: bytes) -> bool:
+    def try_take_whole(self) -> bool:
         """The common small post: all of a plain body is here already and needs no buffer."""
-        if self._left is None or self._left > len(received) or self.head.encoding:
+        length = self._left
+        if length is None or length > len(self.held) or self.head.encoding:
             return False
         if not self._backpressure.has_room or self._backpressure.is_contended:
             return False
-        self._reserve(self._left)
-        body = received[: self._left]
-        self.received_bytes = self._left
+        self._reserve(length)
+        body, self.held = self.held[:length], self.held[length:]
+        self.received_bytes = length
         self._left = 0
         if self.head.media == "json":
             self.take_json(body)
@@ -95,11 +100,6 @@ class Exchange:
         return self._framing.is_complete if self._framing is not None else self._left == 0
 
     @property
-    def left_bytes(self) -> int | None:
-        """What of the body has not arrived; None where nobody can know."""
-        return 0 if self.is_complete else self._left
-
-    @property
     def is_blocked(self) -> bool:
         return self._body is not None and self._body.is_blocked
 
@@ -121,32 +121,34 @@ class Exchange:
         self._left -= count
         self._body.advance(count)
 
-    def share_of(self, received: bytes) -> tuple[list[bytes], bytes]:
-        """What belongs to this body of bytes that landed elsewhere, and what comes after it."""
-        if self._framing is not None:
-            return self._framing.feed(received)
-        assert self._left is not None
-        mine, rest = received[: self._left], received[self._left :]
-        self._left -= len(mine)
-        return [mine], rest
-
-    def take(self, pieces: list[bytes]) -> None:
-        """Read this body's share. Raises RequestError."""
+    def read(self) -> None:
+        """Read what is held of this body, as far as there is room. Raises RequestError."""
         assert self._body is not None
-        for piece in pieces:
+        for piece in self._taken():
             self.received_bytes += len(piece)
             self._check_length(self.received_bytes)
             self._body.feed(piece)
+
+    def read_on(self) -> None:
+        """Go on after a wait, first with bytes that were taken before and had no room."""
+        assert self._body is not None
+        self._body.pump()
+        self.read()
+
+    def _taken(self) -> list[bytes]:
+        """The body's share of what is held; what comes after its end stays held."""
+        if self._framing is not None:
+            pieces, self.held = self._framing.feed(self.held)
+            return pieces
+        assert self._left is not None
+        piece, self.held = self.held[: self._left], self.held[self._left :]
+        self._left -= len(piece)
+        return [piece]
 
     def _check_length(self, length: int) -> None:
         limit = self._settings.max_body_bytes
         if length > limit:
             raise BodyTooLarge(f"{length} bytes are more than max_body_bytes ({limit})")
-
-    def pump(self) -> None:
-        """Go on with bytes that were taken before and had no room."""
-        if self._body is not None:
-            self._body.pump()
 
     def hand_on(self) -> None:
         """Don't let complete lines of a slow body wait for more."""
@@ -159,6 +161,14 @@ class Exchange:
             self._body.finish()
         assert self.intake is not None
         self._pipeline.close(self.intake)
+
+    def try_skip_body(self) -> bool:
+        """Drop what is left of the body; False where that has not arrived, or has no known end."""
+        left = 0 if self.is_complete else self._left
+        if left is None or left > len(self.held):
+            return False
+        self.held = self.held[left:]
+        return True
 
     def end_body(self) -> None:
         """Give the buffer back; safe to call again."""

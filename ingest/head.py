@@ -189,7 +189,7 @@ def _understand(
         route_name = _route_name(path)
         media = _media(headers.get("content-type", ""))
         encoding = _encoding(headers.get("content-encoding", ""))
-        ack = _ack(query.get("ack") or headers.get("ingest-ack"))
+        ack = _ack(query.get("ack", headers.get("ingest-ack")))
     except RequestError as refusal:
         return None, "ndjson", "", None, refusal
     return route_name, media, encoding, ack, None

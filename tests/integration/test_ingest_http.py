@@ -564,6 +564,7 @@ REFUSALS = [
     ),
     Refused("broken_array", BROKEN_ARRAY, 400, "malformed_json"),
     Refused("unknown_ack", post("/ingest?ack=later", b"{}\n"), 400, "invalid_ack"),
+    Refused("empty_ack", post("/ingest?ack=", b"{}\n"), 400, "invalid_ack"),
     Refused("bad_index", post("/ingest?index=Upper", b"{}\n"), 400, "invalid_index_name"),
     Refused("empty_index", post("/ingest?index=", b"{}\n"), 400, "invalid_index_name"),
     Refused("hidden_index", post("/ingest?index=.kibana", b"{}\n"), 400, "invalid_index_name"),

@@ -111,7 +111,6 @@ def test_two_encodings_in_two_headers_are_not_one() -> None:
         (["Ingest-Ack: Memory"], "/ingest", "memory"),
         ([], "/ingest?ack=durable", "durable"),
         (["ingest-ack: memory"], "/ingest?ack=indexed", "indexed"),
-        (["ingest-ack: memory"], "/ingest?ack=", "memory"),
     ],
 )
 def test_the_ack_level_is_in_the_query_or_a_header(
@@ -120,8 +119,18 @@ def test_the_ack_level_is_in_the_query_or_a_header(
     assert understood(*headers, target=target).ack == ack
 
 
-def test_an_unknown_ack_level_is_refused() -> None:
-    error = refusal_of(read(NDJSON, target="/ingest?ack=never"))
+@pytest.mark.parametrize(
+    ("headers", "target"),
+    [
+        pytest.param([], "/ingest?ack=never", id="unknown"),
+        pytest.param([], "/ingest?ack=", id="empty"),
+        pytest.param(["ingest-ack: memory"], "/ingest?ack=", id="empty beside a header"),
+        pytest.param(["ingest-ack: never"], "/ingest", id="unknown in a header"),
+        pytest.param(["ingest-ack: "], "/ingest", id="empty in a header"),
+    ],
+)
+def test_other_ack_levels_are_refused(headers: list[str], target: str) -> None:
+    error = refusal_of(read(NDJSON, *headers, target=target))
     assert (error.status, error.kind) == (400, "invalid_ack")
     assert "memory, durable, indexed" in error.reason
 
