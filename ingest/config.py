@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         "but only what was ever filled is resident",
     )
     buffers: Positive = Field(
-        24, description="buffers of a worker = bodies that are being read at the same time"
+        16, description="buffers of a worker = bodies that are being read at the same time"
     )
     max_pending_bytes: Positive = Field(
         64 * MiB, description="encoded and not yet delivered, a worker; beyond it, senders wait"

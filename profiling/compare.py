@@ -33,8 +33,9 @@ PEER = (
 )
 
 
-def markdown(rows: Sequence[Row], machine: str, ack: str) -> str:
+def markdown(rows: Sequence[Row], machine: str) -> str:
     """A table of ours against each peer, by documents a body; medians of all loads."""
+    ack = next(row.ack for row in rows if row.name == OURS)
     lines = [
         f"Machine: {machine}; one core for the service; ack={ack}.",
         "",
@@ -70,44 +71,38 @@ def _figure(row: Row, figure: str) -> float:
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments, options = _arguments()
     with tempfile.TemporaryDirectory(prefix="compare-") as name:
         file = Path(name) / "rows.json"
-        code = subprocess.run(_bench_command(arguments, file), check=False).returncode
+        code = subprocess.run(_bench_command(options, file), check=False).returncode
         if not file.exists():
             return code
         measured = json.loads(file.read_bytes())
     rows = [Row(**row) for row in measured["rows"]]
-    table = markdown(rows, measured["machine"], arguments.ack)
+    table = markdown(rows, measured["machine"])
     print(f"\n{table}")
     if arguments.markdown:
         arguments.markdown.write_text(table + "\n")
     return code
 
 
-def _bench_command(arguments: argparse.Namespace, file: Path) -> list[str]:
-    peers = arguments.peer or [PEER]
-    options = f"--seconds {arguments.seconds} --repeat {arguments.repeat} --ack {arguments.ack}"
-    options += f" --sizes {arguments.sizes} --connections {arguments.connections}"
-    command = [sys.executable, "-m", "profiling.bench", *options.split(), "--json", str(file)]
-    return command + [f"--peer={peer}" for peer in peers]
+def _bench_command(options: Sequence[str], file: Path) -> list[str]:
+    has_peer = any(option.startswith("--peer") for option in options)
+    peer = [] if has_peer else [f"--peer={PEER}"]
+    command = [sys.executable, "-m", "profiling.bench", "--connections", "16"]
+    return [*command, *peer, *options, "--json", str(file)]
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="python -m profiling.compare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="all other options are those of profiling.bench; one ack level at a time",
+        allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--seconds", type=float, default=5.0, help="each load")
-    add("--repeat", type=int, default=3, metavar="N", help="fresh services, each with all sizes")
-    add("--sizes", default="1000,100,1", metavar="N,N", help="documents a body")
-    add("--ack", choices=("memory", "durable", "indexed"), default="memory", help="of ours")
-    add("--connections", type=int, default=16, metavar="N")
-    add("--peer", action="append", default=[], metavar="NAME=COMMAND")
-    add("--markdown", type=Path, metavar="FILE", help="write the table")
-    return parser.parse_args()
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
+    return parser.parse_known_args()
 
 
 if __name__ == "__main__":

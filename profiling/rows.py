@@ -73,5 +73,5 @@ def table(rows: Sequence[Row]) -> str:
             for _, attribute, style in _COLUMNS
         ]
         name, ack, size = kind
-        lines.append(f"{name:<10} {ack:<8}{size:>10,}" + "".join(cells))
+        lines.append(f"{name:<{width}} {ack:<8}{size:>10,}" + "".join(cells))
     return "\n".join(lines)

@@ -96,7 +96,7 @@ def test_a_missing_result_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_peers_are_compared_by_cpu_of_all_their_processes() -> None:
-    table = markdown([_row("ingest", 1, 1.0), _row("peer", 20, 4.0)], "a machine", "memory")
+    table = markdown([_row("ingest", 1, 1.0), _row("peer", 20, 4.0)], "a machine")
     ours, peer = table.splitlines()[-2:]
     assert ours.startswith("| 100 | ingest | 2.0 | 1.0 × |")
     assert peer.startswith("| 100 | peer | 24.0 | 12.0 × |")
