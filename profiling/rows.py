@@ -63,9 +63,9 @@ _COLUMNS = (
 
 def table(rows: Sequence[Row]) -> str:
     """Medians over the loads of each service, body size and ack level."""
-    lines = [
-        f"{'':<10} {'ack':<8}{'docs/body':>10}" + "".join(f"{head:>11}" for head, _, _ in _COLUMNS)
-    ]
+    width = max(len(row.name) for row in rows)
+    heads = "".join(f"{head:>11}" for head, _, _ in _COLUMNS)
+    lines = [f"{'':<{width}} {'ack':<8}{'docs/body':>10}{heads}"]
     for kind in dict.fromkeys((row.name, row.ack, row.size) for row in rows):
         same = [row for row in rows if (row.name, row.ack, row.size) == kind]
         cells = [
