@@ -85,6 +85,7 @@ class Admin:
                     "pid": worker.pid,
                     "state": worker.scoreboard.state,
                     "heartbeat_age_s": round(worker.scoreboard.heartbeat_age_s, 3),
+                    "resident_bytes": worker.resident_bytes,
                     "data_dir": str(self._settings.data_dir.absolute()),
                 }
                 for worker in self._totals.workers

@@ -83,9 +83,15 @@ class Totals(Collector):
             "Time since a worker's loop was last seen to turn.",
             labels=["worker"],
         )
+        memory = GaugeMetricFamily(
+            "ingest_worker_resident_bytes",
+            "Resident memory of a worker; 0 where the system has no /proc.",
+            labels=["worker"],
+        )
         for index, worker in enumerate(self.workers):
             ages.add_metric([str(index)], worker.scoreboard.heartbeat_age_s)
-        yield ages
+            memory.add_metric([str(index)], worker.resident_bytes)
+        yield from (ages, memory)
 
 
 def _amount(figures: dict[str, list[int]]) -> int:

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from uuid import uuid4
 
 from ingest.config import Settings
 from ingest.orders import DRAIN, Orders, send_orders
 from ingest.scoreboard import SIZE_BYTES, Scoreboard
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class WorkerProcess:
@@ -45,6 +48,14 @@ class WorkerProcess:
     @property
     def is_listening(self) -> bool:
         return self.exit_code is None and self.scoreboard.state == "listening"
+
+    @property
+    def resident_bytes(self) -> int:
+        """Its memory; 0 where the system has no /proc to tell, or the process has ended."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        except OSError:
+            return 0
 
     def drain(self) -> None:
         try:

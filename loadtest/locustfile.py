@@ -11,6 +11,7 @@ first one judges. `python -m loadtest.run` starts the service too and keeps all 
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from locust import LoadTestShape, events
 from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from loadtest import accounting, result, thresholds
+from loadtest import accounting, memory, result, thresholds
 from loadtest.accounting import Sent
 from loadtest.result import Figures, Result
 from loadtest.shapes import SECONDS, SHAPES, users_at
@@ -102,7 +103,9 @@ def begin(environment: Any, **_: Any) -> None:
         return
     environment.events.worker_report.add_listener(partial(_take_report, environment.load))
     environment.limits = thresholds.load(Path(chosen.thresholds)).limits(chosen.shape)
-    environment.documents_before = _documents(chosen.admin)
+    environment.documents_before = _status(chosen.admin)["documents"]
+    environment.memory = []
+    gevent.spawn(_watch_memory, environment.memory, chosen.admin)
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
@@ -116,6 +119,7 @@ def finish(environment: Any, **_: Any) -> None:
     measured = _measured(environment)
     if options.result:
         result.write(measured, Path(options.result))
+        memory.write(environment.memory, Path(options.result).with_name("memory.csv"))
     checks = thresholds.check(measured, environment.limits)
     faults = [f"✗ {fault}" for fault in measured.faults] or ["✓ every document is accounted for"]
     text = "\n".join([thresholds.table(checks), *faults])
@@ -146,6 +150,7 @@ def _measured(environment: Any) -> Result:
         kinds={kind: _figures(kind, sent, stats) for kind, sent in environment.load.sent.items()},
         service=accounting.growth(before, after),
         faults=accounting.faults(all_sent, before, after),
+        memory=memory.judged(environment.memory),
     )
 
 
@@ -177,14 +182,25 @@ def _settled_documents(admin: str) -> dict[str, int]:
     """The service's counts once every document has its outcome, or when that takes too long."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        counts = _documents(admin)
+        counts: dict[str, int] = _status(admin)["documents"]
         if accounting.is_settled(counts) or time.monotonic() > deadline:
             return counts
         gevent.sleep(0.1)
 
 
-def _documents(admin: str) -> dict[str, int]:
+def _watch_memory(samples: list[memory.Sample], admin: str) -> None:
+    """Until the process ends; a service that is gone shows elsewhere."""
+    started_s = time.monotonic()
+    while True:
+        with suppress(OSError):
+            workers = _status(admin)["workers"]
+            largest = max((worker.get("resident_bytes", 0) for worker in workers), default=0)
+            samples.append(memory.Sample(time.monotonic() - started_s, largest))
+        gevent.sleep(memory.SAMPLE_S)
+
+
+def _status(admin: str) -> dict[str, Any]:
     """Raises OSError where nobody answers there."""
     with urlopen(f"{admin}/status", timeout=10) as answer:
-        counts: dict[str, int] = json.load(answer)["documents"]
-    return counts
+        status: dict[str, Any] = json.load(answer)
+    return status

@@ -25,6 +25,16 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     unanswered: int
 
 
+class Memory(msgspec.Struct, kw_only=True, frozen=True):
+    """Resident memory of the largest worker; the slope leaves the first third of the run out.
+
+    A run of less than five minutes is too short for a slope.
+    """
+
+    peak_mb: float
+    slope_mb_per_minute: float | None
+
+
 class Result(msgspec.Struct, kw_only=True, frozen=True):
     """A whole run. `service` is what it added to the service's counts, `faults` what is wrong."""
 
@@ -34,6 +44,7 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     kinds: dict[str, Figures]
     service: dict[str, int]
     faults: list[str]
+    memory: Memory | None = None  # of a service that tells
 
     @property
     def documents_per_s(self) -> float:

@@ -7,8 +7,8 @@
 
 What follows `--` are options of `ingest serve`. *null* counts documents and keeps none; *scripted*
 fails now and then (and keeps every document in memory: for short runs). The folder holds
-report.html, load_*.csv, result.json, configuration.json and the logs. The exit code is 1 where a
-threshold or the accounting fails, and 2 where the test could not run.
+report.html, load_*.csv, memory.csv, result.json, configuration.json and the logs. The exit code is
+1 where a threshold or the accounting fails, and 2 where the test could not run.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 Shape = Literal["ramp", "step", "spike", "soak"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
-SECONDS: dict[Shape, int] = {"ramp": 30, "step": 60, "spike": 45, "soak": 3600}
+SECONDS: dict[Shape, int] = {"ramp": 30, "step": 60, "spike": 45, "soak": 1800}
 
 SPIKE_FACTOR = 5
 _STEPS = 5

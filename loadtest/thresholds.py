@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest.result import Result
+from loadtest.result import Memory, Result
 from loadtest.shapes import Shape
 
 DEFAULT_FILE = Path(__file__).with_name("thresholds.toml")
@@ -30,6 +30,8 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     shed_ratio_max: float | None = None
     dead_letters_max: int | None = None
     documents_per_s_min: float | None = None
+    memory_mb_max: float | None = None
+    memory_slope_mb_per_minute_max: float | None = None
     latency_ms: dict[str, Latency] = {}
 
 
@@ -99,6 +101,16 @@ def _overall(result: Result, limits: Limits) -> Iterator[Check]:
         yield Check("dead letters", dead_letters, limits.dead_letters_max)
     if limits.documents_per_s_min is not None:
         yield Check("documents/s", result.documents_per_s, limits.documents_per_s_min, True)
+    if result.memory is not None:
+        yield from _memory(result.memory, limits)
+
+
+def _memory(memory: Memory, limits: Limits) -> Iterator[Check]:
+    if limits.memory_mb_max is not None:
+        yield Check("memory MB", memory.peak_mb, limits.memory_mb_max)
+    slope, limit = memory.slope_mb_per_minute, limits.memory_slope_mb_per_minute_max
+    if slope is not None and limit is not None:
+        yield Check("memory MB a minute", slope, limit)
 
 
 def _latencies(result: Result, limits: Limits) -> Iterator[Check]:

@@ -33,6 +33,7 @@ FAMILIES = {
     "ingest_buffers_free": "gauge",
     "ingest_pending_bytes": "gauge",
     "ingest_worker_heartbeat_age_seconds": "gauge",
+    "ingest_worker_resident_bytes": "gauge",
 }
 
 
@@ -72,6 +73,7 @@ def test_status_has_the_shape_of_the_contract(service: Service, es: ScriptedElas
     for worker in status["workers"]:
         assert os.path.exists(f"/proc/{worker['pid']}")
         assert worker["heartbeat_age_s"] >= 0
+        assert worker["resident_bytes"] > 10_000_000
         assert os.path.samefile(worker["data_dir"], service.data_dir)
     assert status["elasticsearch"] == {
         "hosts": [es.url],

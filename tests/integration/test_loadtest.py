@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,21 +66,36 @@ def run(folder: Path, thresholds: str, *options: str) -> Run:
     return Run(done.returncode, done.stdout, results)
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run_good(folder: Path) -> Run:
     """Every kind of producer, a replayed recording, limits that any machine keeps."""
-    folder = tmp_path_factory.mktemp("good")
     (folder / "recording.har").write_text(json.dumps(HAR))
     limits = "error_ratio_max = 0.0\ndead_letters_max = 0\ndocuments_per_s_min = 1\n"
     return run(folder, limits, f"--har={folder / 'recording.har'}")
 
 
-@pytest.fixture(scope="module")
-def bad(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run_bad(folder: Path) -> Run:
     """One buffer, which slow senders hold while others wait in vain; a rate nobody reaches."""
     limits = "error_ratio_max = 0.0\ndocuments_per_s_min = 1e12\n"
-    folder = tmp_path_factory.mktemp("bad")
     return run(folder, limits, "--", "--buffers=1", "--buffer-wait-s=0.1")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+    """At the same time: most of a run is waiting, for its seconds to pass."""
+    with ThreadPoolExecutor() as pool:
+        good = pool.submit(run_good, tmp_path_factory.mktemp("good"))
+        bad = pool.submit(run_bad, tmp_path_factory.mktemp("bad"))
+        return good.result(), bad.result()
+
+
+@pytest.fixture(scope="module")
+def good(runs: tuple[Run, Run]) -> Run:
+    return runs[0]
+
+
+@pytest.fixture(scope="module")
+def bad(runs: tuple[Run, Run]) -> Run:
+    return runs[1]
 
 
 def test_kept_thresholds_exit_with_zero(good: Run) -> None:
@@ -107,7 +123,8 @@ def test_producers_and_service_count_the_same(good: Run) -> None:
 
 def test_everything_about_a_run_is_in_one_folder(good: Run) -> None:
     names = {path.name for path in good.folder.iterdir()}
-    assert names >= {"report.html", "load_stats.csv", "result.json", "configuration.json"}
+    assert names >= {"report.html", "load_stats.csv", "memory.csv", "result.json"}
+    assert "configuration.json" in names
     configuration = json.loads((good.folder / "configuration.json").read_bytes())
     assert good.folder.name.endswith(configuration["commit"])
     assert configuration["users"] == USERS

@@ -6,7 +6,7 @@ import pytest
 
 from loadtest import result, thresholds
 from loadtest.posts import KINDS
-from loadtest.result import Figures, Result
+from loadtest.result import Figures, Memory, Result
 from loadtest.shapes import SHAPES, Shape
 from loadtest.thresholds import Check, Latency, Limits
 
@@ -39,6 +39,7 @@ def run(dead_letters: int = 0, **kinds: Figures) -> Result:
         kinds=kinds,
         service={"dead_letter": dead_letters},
         faults=[],
+        memory=Memory(peak_mb=150, slope_mb_per_minute=0.5),
     )
 
 
@@ -59,6 +60,10 @@ def written(tmp_path: Path, text: str) -> Path:
         pytest.param(Limits(dead_letters_max=2), 3, False, id="dead-letters-above"),
         pytest.param(Limits(documents_per_s_min=200), 200, True, id="rate-at-the-limit"),
         pytest.param(Limits(documents_per_s_min=201), 200, False, id="rate-below"),
+        pytest.param(Limits(memory_mb_max=150), 150, True, id="memory-at-the-limit"),
+        pytest.param(Limits(memory_mb_max=149), 150, False, id="memory-above"),
+        pytest.param(Limits(memory_slope_mb_per_minute_max=0.5), 0.5, True, id="level-memory"),
+        pytest.param(Limits(memory_slope_mb_per_minute_max=0.4), 0.5, False, id="growing-memory"),
     ],
 )
 def test_a_limit_of_the_whole_run_is_kept_or_not(

@@ -23,6 +23,7 @@ class Worker:
     """A worker as far as the totals look at it."""
 
     scoreboard: Scoreboard
+    resident_bytes: int = 50_000_000
 
     def show(self, **terms: int) -> None:
         """Set terms of its ledger and let the supervisor see them."""
@@ -274,3 +275,4 @@ def test_every_metric_is_shown_from_the_start_unless_its_labels_come_from_data(
     assert shown["ingest_worker_restarts_total"] == 2
     assert shown["ingest_rejected_configurations_total"] == 1
     assert shown["ingest_worker_heartbeat_age_seconds{0}"] > 0
+    assert shown["ingest_worker_resident_bytes{0}"] == 50_000_000
