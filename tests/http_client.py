@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -36,12 +35,7 @@ class RawClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.disconnect()
 
     def send(self, content: bytes, *, piece_bytes: int | None = None, pause_s: float = 0) -> None:

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -34,6 +33,7 @@ STOP_TIMEOUT_S = 40
 WAIT_TIMEOUT_S = 30
 REQUEST_TIMEOUT_S = 30
 POLL_S = 0.02
+AS_INSTALLED = str(Path(__file__).with_name("as_installed"))
 _READY = re.compile(r"^ingest: documents (http://\S+)/ingest  admin (http://\S+)$", re.MULTILINE)
 _SAID_CHARACTERS = 6000
 
@@ -66,7 +66,7 @@ class Service:
         self.data_dir = data_dir
         self.url = ""
         self.admin = ""
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, "PYTHONPATH": AS_INSTALLED, **(environment or {})}
         self._options = [f"--elasticsearch={elasticsearch}", f"--data-dir={data_dir}"]
         for key, value in {**defaults, **settings}.items():
             self._options.append(f"--{key.replace('_', '-')}={value}")
@@ -82,12 +82,7 @@ class Service:
             self.close()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             error.add_note(f"the service said:\n{self.said[-_SAID_CHARACTERS:]}")
         self.close()
@@ -97,7 +92,7 @@ class Service:
         directory = Path(self._outputs.name)
         with (directory / "stdout").open("ab") as out, (directory / "stderr").open("ab") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ingest", "serve", *self._options],
+                self._command(),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -146,6 +141,9 @@ class Service:
             if self._process.wait() < 0:
                 self._kill_engine()
         self._outputs.cleanup()
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "ingest", "serve", *self._options]
 
     # looking at it
 

@@ -14,7 +14,6 @@ It forgets nothing: all documents and request bodies stay in memory.
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.bulk_api import BulkApi
@@ -138,12 +137,7 @@ class ScriptedElasticsearch:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._server.close()
 
     def _script(self, path: str) -> Script:

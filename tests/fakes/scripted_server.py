@@ -5,16 +5,14 @@ It knows connections and their ways to fail, and nothing of Elasticsearch.
 
 import asyncio
 import dataclasses
-import threading
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from tests.fakes import http_server as http
 from tests.fakes.http_server import Answer, Body, Head
+from tests.fakes.loop_thread import LoopThread
 from tests.fakes.script import Step
 
 HEAD_BYTES_MAX = 1 << 20
-IN_LOOP_TIMEOUT_S = 10
 
 
 class ScriptedServer:
@@ -36,8 +34,7 @@ class ScriptedServer:
         self._note_unread = note_unread
         self._max_content_bytes = max_content_bytes
         self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._loop = LoopThread()
         self._running = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -45,33 +42,26 @@ class ScriptedServer:
 
     def start(self) -> None:
         """Listens, again on the same port after `stop`."""
-        if not self._thread.is_alive():
-            self._thread.start()
-        self._in_loop(self._listen())
+        self._loop.run(self._listen())
 
     def stop(self) -> None:
         """Refuses connections from now on and resets those that are open."""
-        self._in_loop(self._stop_listening())
+        self._loop.run(self._stop_listening())
 
     def close(self) -> None:
         """Stops for good and ends the thread."""
         self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
         if self._failures:
             raise self._failures[0]
 
     def pause(self) -> None:
         """A black hole: connections are taken, nothing is read and nothing answered."""
-        self._loop.call_soon_threadsafe(self._running.clear)
+        self._loop.call_soon(self._running.clear)
 
     def resume(self) -> None:
         """Goes on with what came in while paused."""
-        self._loop.call_soon_threadsafe(self._running.set)
-
-    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(IN_LOOP_TIMEOUT_S)
+        self._loop.call_soon(self._running.set)
 
     async def _listen(self) -> None:
         self._running.set()

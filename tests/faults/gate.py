@@ -10,16 +10,13 @@ It counts what comes: a program that waits for its return must not hammer at it.
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Coroutine
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from tests.fakes.http_server import reset
+from tests.fakes.loop_thread import LoopThread
 
 READ_BYTES = 1 << 16
-IN_LOOP_TIMEOUT_S = 10
 
 
 class Gate:
@@ -28,8 +25,7 @@ class Gate:
     def __init__(self, target: str):
         address = urlsplit(target)
         self._target = (address.hostname, address.port)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._loop = LoopThread()
         self._server: asyncio.Server | None = None
         self._mode: Literal["open", "shut", "swallow"] = "open"
         self._writers: set[asyncio.StreamWriter] = set()
@@ -56,27 +52,16 @@ class Gate:
         self.requests, self.most_held = 0, self.held
 
     def __enter__(self) -> Self:
-        self._thread.start()
         self.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.shut()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
 
     def _enter(self, mode: Literal["open", "shut", "swallow"]) -> None:
         self._mode = mode
-        self._in_loop(self._turn())
-
-    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(IN_LOOP_TIMEOUT_S)
+        self._loop.run(self._turn())
 
     async def _turn(self) -> None:
         """What was connected before goes; nothing of it is answered any more."""

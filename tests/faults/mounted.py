@@ -1,9 +1,7 @@
-"""A service whose data directory is a file system of its own, which only it can see."""
+"""A data directory that is a file system of its own, which only the process on it can see."""
 
 import subprocess
-import sys
 from pathlib import Path
-from typing import Self
 
 from tests.required_tools import require_tool, skip_or_fail
 from tests.service import Service
@@ -11,28 +9,22 @@ from tests.service import Service
 NAMESPACE = ("--user", "--map-root-user", "--mount", "sh", "-c")
 
 
+def mounting(options: str, directory: Path) -> list[str]:
+    """What a command is put behind; `options` are the tmpfs's: `ro`, `size=2m`. May skip."""
+    unshare = [require_tool("unshare"), *NAMESPACE]
+    mount = f'mount -t tmpfs -o {options} tmpfs "$0"'
+    if subprocess.run([*unshare, mount, directory], check=False).returncode:
+        skip_or_fail("a kernel that lets this user mount a tmpfs in a namespace of its own")
+    return [*unshare, f'{mount} && exec "$@"', str(directory)]
+
+
 class MountedService(Service):
-    """`options` are those of the tmpfs on the data directory: `ro`, `size=2m`."""
+    """Its data directory is mounted before it starts."""
 
     def __init__(self, data_dir: Path, elasticsearch: str, options: str, **settings: object):
         super().__init__(data_dir, elasticsearch, **settings)  # type: ignore[arg-type]
-        self._mount = f'mount -t tmpfs -o {options} tmpfs "$0"'
         data_dir.mkdir(exist_ok=True)
-        self._unshare = [require_tool("unshare"), *NAMESPACE]
-        if subprocess.run([*self._unshare, self._mount, data_dir], check=False).returncode:
-            skip_or_fail("a kernel that lets this user mount a tmpfs in a namespace of its own")
+        self._mounting = mounting(options, data_dir)
 
-    def launch(self) -> Self:
-        """Start without waiting, behind the mount."""
-        command = [*self._unshare, f'{self._mount} && exec "$@"', str(self.data_dir)]
-        directory = Path(self._outputs.name)
-        with (directory / "stdout").open("ab") as out, (directory / "stderr").open("ab") as err:
-            self._process = subprocess.Popen(
-                [*command, sys.executable, "-m", "ingest", "serve", *self._options],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        return self
+    def _command(self) -> list[str]:
+        return [*self._mounting, *super()._command()]

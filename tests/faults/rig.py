@@ -5,8 +5,7 @@
             ...  # the fault
         fleet.prove()
 
-Generations of services follow each other on one data directory. `INGEST_TEST_SCALE` makes runs
-longer: the number of rounds, or the time under load, is multiplied by it.
+Generations of services follow each other on one data directory.
 """
 
 import contextlib
@@ -16,7 +15,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -30,8 +28,8 @@ from tests.faults.producers import Producer
 from tests.faults.watch import Sightings, Watch
 from tests.service import Service, is_running
 
-SCALE = float(os.environ.get("INGEST_TEST_SCALE", "1"))
 CHANGED = "configuration changed"
+DIED = "a worker died and is replaced"
 REFUSED = "change of configuration is still under way"
 RECOVER_S = 30.0
 POLL_S = 0.02
@@ -71,12 +69,7 @@ class Fleet:
         self._watch.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._watch.stop()
         if error is not None and self._service is not None:
             error.add_note(f"the service said:\n{self.said}")
@@ -138,12 +131,14 @@ class Fleet:
         return pid
 
     def hang_up(self) -> None:
-        """SIGHUP, again until it is heeded: not while the last change is still under way."""
+        """SIGHUP until it is heeded, not while the last change is under way, and workers start."""
         heeded = self._count(CHANGED)
         while self._count(CHANGED) == heeded:
+            old = {*self.service.worker_pids}
             answers = self._count(CHANGED) + self._count(REFUSED)
             self.service.signal(signal.SIGHUP)
             self.wait_until("SIGHUP", lambda: self._count(CHANGED) + self._count(REFUSED) > answers)  # noqa: B023
+        self.wait_until("new workers", lambda: not old >= {*self.service.worker_pids})
 
     def _count(self, said: str) -> int:
         return self.service.said.count(said)
@@ -189,10 +184,11 @@ class Fleet:
 
     def wait_until_listening(self) -> None:
         """Until as many workers as there should be listen, and no other one is there."""
-        wanted = ["listening"] * self._workers
-        self.service.wait_until(
-            lambda: [worker["state"] for worker in self.service.status()["workers"]] == wanted
-        )
+        self.wait_until("workers that listen", self.is_listening)
+
+    def is_listening(self) -> bool:
+        states = [worker["state"] for worker in self.service.status()["workers"]]
+        return states == ["listening"] * self._workers
 
     # the proof
 

@@ -8,10 +8,10 @@ import signal
 from pathlib import Path
 
 import orjson
-import pytest
 
 from tests.fakes import ScriptedElasticsearch
 from tests.faults.rig import wait_until_gone
+from tests.faults.side_by_side import side_by_side
 from tests.service import Service, is_balanced
 
 POSTS, DOCUMENTS = 8, 10
@@ -47,16 +47,19 @@ def arrived(es: ScriptedElasticsearch) -> set[str]:
     return {orjson.loads(document.source)["post"] for document in es.documents()}
 
 
-@pytest.mark.parametrize("rotten", [(0,), (2, 3), (1, 5), (POSTS - 1,)], ids=str)
 def test_damage_in_the_spool_of_a_dead_worker_ends_as_lost_and_not_as_spooled(
-    rotten: tuple[int, ...], scripted_elasticsearch: ScriptedElasticsearch, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    es, lost = scripted_elasticsearch, DOCUMENTS * len(rotten)
-    es.stop()
-    with start(tmp_path, es) as service:
+    side_by_side(adopt_damage, [(0,), (2, 3), (1, 5), (POSTS - 1,)], tmp_path)
+
+
+def adopt_damage(rotten: tuple[int, ...], directory: Path) -> None:
+    lost = DOCUMENTS * len(rotten)
+    with ScriptedElasticsearch() as es, start(directory, es) as service:
+        es.stop()
         fill(service)
         for post in rotten:
-            rot(tmp_path, post)
+            rot(directory, post)
         (pid,) = service.worker_pids
         os.kill(pid, signal.SIGKILL)
         wait_until_gone(service, [pid])
@@ -67,12 +70,13 @@ def test_damage_in_the_spool_of_a_dead_worker_ends_as_lost_and_not_as_spooled(
         service.wait_until(lambda: service.documents()["lost"] == lost)
         documents = service.documents()
         metrics = service.metrics()
+        came = arrived(es)
     assert is_balanced(documents)
     assert (documents["received"], documents["recovered"]) == (SENT, 0)
     assert (documents["indexed"], documents["lost"]) == (SENT - lost, lost)
     assert metrics['ingest_documents_lost_total{acked="true"}'] == lost
-    assert arrived(es) == {f"post-{post}" for post in range(POSTS) if post not in rotten}
-    assert len(list((tmp_path / "spool" / "quarantine").iterdir())) >= 1
+    assert came == {f"post-{post}" for post in range(POSTS) if post not in rotten}
+    assert len(list((directory / "spool" / "quarantine").iterdir())) >= 1
 
 
 def test_the_next_service_counts_what_it_finds_damaged(
@@ -89,7 +93,7 @@ def test_the_next_service_counts_what_it_finds_damaged(
     rot(tmp_path, 4)
     es.start()
     with start(tmp_path, es) as service:
-        service.wait_until(lambda: service.documents()["lost"] == DOCUMENTS)
+        service.wait_until(lambda: service.documents()["recovered"] == SENT)
         documents = service.wait_until_settled()
     assert is_balanced(documents)
     assert (documents["received"], documents["recovered"]) == (0, SENT)

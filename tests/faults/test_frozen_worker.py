@@ -14,10 +14,12 @@ from ingest.spool.files import Files
 from tests.fakes import ScriptedElasticsearch, Step
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
-from tests.faults.rig import SCALE, Fleet, wait_until_gone
+from tests.faults.rig import Fleet, wait_until_gone
+from tests.faults.scale import scaled
 from tests.service import is_running
 
-STUCK_S = 2
+STUCK_S = 5  # longer than a start takes on a machine that others use too
+STANDSTILL_S = 0.5
 
 
 @pytest.fixture(name="cluster")
@@ -31,11 +33,11 @@ def test_worker_that_stands_still_goes_on_or_is_replaced_and_nothing_is_there_tw
 ) -> None:
     with Fleet(cluster, tmp_path, workers=2, worker_stuck_s=STUCK_S) as fleet:
         with producing(fleet.producer("plain"), fleet.producer("indexed", ack="indexed")):
-            for _ in range(max(1, round(SCALE))):
+            for _ in range(scaled(1)):
                 fleet.wait_for_acks(5)
                 pids = fleet.service.worker_pids
                 with standing_still(pids[0]):
-                    time.sleep(STUCK_S / 4)
+                    time.sleep(STANDSTILL_S)
                 fleet.wait_for_acks(5)
                 assert fleet.service.worker_pids == pids
                 restarts = fleet.restarts

@@ -1,19 +1,23 @@
 """Row 1: a worker is killed at every named step, one after the other, under load.
 
-The steps come through SIGHUP, so that each new worker meets what all those before it have left.
+The steps come through SIGHUP, so that each new worker meets what those before it have left.
 """
 
+import contextlib
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.failpoints import NAMES
 from tests.fakes import ScriptedElasticsearch
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
-from tests.faults.rig import SCALE, Fleet
+from tests.faults.rig import CHANGED, DIED, Fleet
+from tests.faults.scale import scaled
+from tests.faults.side_by_side import side_by_side
 
 SEED = 11
+FLEETS = 3  # the steps are dealt out to them
+LAST_ACKS = 2  # one of each producer may still come from the worker before
 PASSINGS = {"create": 4, "write": 7, "fdatasync": 9, "directory_fsync": 6, "ack": 5}
 PASSINGS |= {"unlink": 1, "rmdir": 1}
 NEEDS_ORPHAN = ("before_rmdir", "after_rmdir")
@@ -26,12 +30,17 @@ def passing(name: str) -> int:
     return 1 if name in TORN else PASSINGS.get(name.partition("_")[2], 2)
 
 
-def rounds(seed: int) -> Iterator[str]:
+def hands(seed: int) -> list[list[str]]:
+    """The steps of each fleet: together they are, in each round, every step."""
     chance = random.Random(seed)
-    for _ in range(max(1, round(SCALE))):
+    dealt: list[list[str]] = [[] for _ in range(FLEETS)]
+    for _ in range(scaled(1)):
         rest = sorted(NAMES - set(TORN))
         chance.shuffle(rest)
-        yield from (*rest, *TORN)
+        for number, hand in enumerate(dealt):
+            hand += rest[number::FLEETS]
+        dealt[0] += TORN
+    return dealt
 
 
 class Killing:
@@ -42,31 +51,45 @@ class Killing:
         self.config = config
 
     def at(self, name: str) -> None:
-        """Until a worker has died there. The next round's worker starts at once."""
-        wanted = self.fleet.restarts + 1
+        """Until a worker has died there. The next step's worker starts at once."""
         self.reload(f'failpoint = "{name}:{passing(name)}"\n')
-        if name in NEEDS_ORPHAN:
-            self.fleet.wait_until_listening()
-            self.fleet.kill_worker()
-            wanted += 1
-        self.fleet.wait_until(f"{name} fires", lambda: self.fleet.restarts >= wanted)
+        kills = self._leave_an_orphan() if name in NEEDS_ORPHAN else 0
+        self.fleet.wait_until(f"{name} fires", lambda: self._deaths() > kills)
 
     def reload(self, text: str) -> None:
         self.config.write_text(text)
         self.fleet.hang_up()
 
+    def _deaths(self) -> int:
+        """Of workers that have this configuration; the one before fires still, at times."""
+        return self.fleet.service.said.rpartition(CHANGED)[2].count(DIED)
 
-def test_no_step_is_a_bad_moment_to_be_killed(
-    scripted_elasticsearch: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    config = tmp_path / "ingest.toml"
+    def _leave_an_orphan(self) -> int:
+        """Kills a worker that has a directory, unless one has died; gives how many."""
+        fleet = self.fleet
+        fleet.wait_until("a worker", lambda: self._deaths() > 0 or fleet.is_listening())
+        fleet.wait_for_acks(LAST_ACKS + 1)
+        if self._deaths():
+            return 0
+        with contextlib.suppress(IndexError, ProcessLookupError):  # it dies at this moment
+            fleet.kill_worker()
+            return 1
+        return 0
+
+
+def test_no_step_is_a_bad_moment_to_be_killed(tmp_path: Path) -> None:
+    side_by_side(kill_at_each, hands(SEED), tmp_path)
+
+
+def kill_at_each(names: list[str], directory: Path) -> None:
+    config = directory / "ingest.toml"
     config.write_text("")
-    cluster = ScriptedCluster(scripted_elasticsearch)
-    with Fleet(cluster, tmp_path, config=config) as fleet:
+    with (
+        ScriptedElasticsearch() as es,
+        Fleet(ScriptedCluster(es), directory, config=config) as fleet,
+    ):
         killing = Killing(fleet, config)
-        names = list(rounds(SEED))
-        plain, keyed = fleet.producer("plain"), fleet.producer("keyed", repeats=True)
-        with producing(plain, keyed):
+        with producing(fleet.producer("plain"), fleet.producer("keyed", repeats=True)):
             for name in names:
                 killing.at(name)
             killing.reload("")

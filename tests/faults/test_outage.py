@@ -1,5 +1,6 @@
 """Row 11: Elasticsearch is down at the start, in the middle, for long, or a black hole."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from tests.fakes import ScriptedElasticsearch, Step, refuse
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.gate import Gate
 from tests.faults.producers import producing
-from tests.faults.rig import SCALE, Fleet, MiB
+from tests.faults.rig import Fleet, MiB
+from tests.faults.scale import SCALE
+from tests.faults.side_by_side import side_by_side
 
 BACKOFF_MAX_S = 0.5
 OUTAGE_S = 2.0 * SCALE
@@ -34,19 +37,29 @@ class GatedCluster(ScriptedCluster):
         return self.gate.url
 
 
+@contextlib.contextmanager
+def gated() -> Iterator[GatedCluster]:
+    with ScriptedElasticsearch() as es, Gate(es.url) as gate:
+        yield GatedCluster(es, gate)
+
+
 @pytest.fixture(name="cluster")
-def _cluster(scripted_elasticsearch: ScriptedElasticsearch) -> Iterator[GatedCluster]:
-    with Gate(scripted_elasticsearch.url) as gate:
-        yield GatedCluster(scripted_elasticsearch, gate)
+def _cluster() -> Iterator[GatedCluster]:
+    with gated() as cluster:
+        yield cluster
 
 
-@pytest.mark.parametrize("kind", ["down at the start", "black hole"])
-def test_long_outage_fills_the_spool_then_sheds_and_loses_nothing(
-    kind: str, cluster: GatedCluster, tmp_path: Path
-) -> None:
-    if kind == "down at the start":
-        cluster.gate.shut()
-    with Fleet(cluster, tmp_path, spool_quota_bytes=1 * MiB, environment=QUICK) as fleet:
+def test_long_outage_fills_the_spool_then_sheds_and_loses_nothing(tmp_path: Path) -> None:
+    side_by_side(endure, ["down at the start", "black hole"], tmp_path)
+
+
+def endure(kind: str, directory: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(gated())
+        if kind == "down at the start":
+            cluster.gate.shut()
+        settings: dict[str, object] = {"spool_quota_bytes": 1 * MiB, "environment": QUICK}
+        fleet = stack.enter_context(Fleet(cluster, directory, **settings))
         plain, keyed = fleet.producer("plain", pause_s=0), fleet.producer("keyed", repeats=True)
         with producing(plain, keyed):
             fleet.wait_for_acks(20)

@@ -9,9 +9,10 @@ from ingest.spool.files import Files
 from tests.fakes import ScriptedElasticsearch
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
-from tests.faults.rig import SCALE, Fleet, wait_until_gone
+from tests.faults.rig import Fleet, wait_until_gone
+from tests.faults.scale import scaled
 from tests.http_client import RawClient, chunk, chunked_head
-from tests.integration.test_supervision import free_port
+from tests.ports import free_port
 from tests.service import Service
 
 SEED = 22
@@ -59,7 +60,7 @@ def test_no_moment_is_a_bad_one_to_kill_anything(
     with Fleet(cluster, tmp_path, workers=2) as fleet:
         killer = Killer(fleet, cluster.es, SEED)
         kinds = [killer.worker, killer.supervisor, killer.everything, killer.worker]
-        kinds *= max(1, round(SCALE))
+        kinds *= scaled(1)
         killer.chance.shuffle(kinds)
         plain, keyed = fleet.producer("plain"), fleet.producer("keyed", repeats=True)
         with producing(plain, keyed, fleet.producer("indexed", ack="indexed")):

@@ -20,11 +20,12 @@ from ingest.spool.files import Files
 from tests.fakes import ScriptedElasticsearch
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
-from tests.faults.rig import SCALE, Fleet
+from tests.faults.rig import Fleet
+from tests.faults.scale import scaled
 from tests.service import is_running
 
 WORKERS = 2
-TURNS = max(1, round(SCALE))
+TURNS = scaled(1)
 
 
 @pytest.fixture(name="cluster")

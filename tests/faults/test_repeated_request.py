@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import ScriptedElasticsearch
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.rig import PROBE, Fleet
+from tests.faults.side_by_side import side_by_side
 from tests.http_client import ConnectionEnded, RawClient, post
 
 DOCUMENTS = [b'{"key":"k-%d","n":%d}' % (n, n) for n in range(50)]
@@ -23,16 +24,17 @@ def _cluster(scripted_elasticsearch: ScriptedElasticsearch) -> Iterator[Scripted
     scripted_elasticsearch.resume()
 
 
-@pytest.mark.parametrize(
-    ("ack", "moment"),
-    [("durable", "before_ack:2"), ("indexed", "bulk_answer:2")],
-    ids=str,
-)
-def test_repeat_after_the_death_of_the_worker_leaves_one_copy(
-    ack: str, moment: str, cluster: ScriptedCluster, tmp_path: Path
-) -> None:
+def test_repeat_after_the_death_of_the_worker_leaves_one_copy(tmp_path: Path) -> None:
     """The worker has put the documents onto its disk, or into Elasticsearch, and dies then."""
-    with Fleet(cluster, tmp_path, failpoint=moment) as fleet:
+    cases = [("durable", "before_ack:2"), ("indexed", "bulk_answer:2")]
+    side_by_side(repeat_after_death, cases, tmp_path)
+
+
+def repeat_after_death(case: tuple[str, str], directory: Path) -> None:
+    ack, moment = case
+    with ScriptedElasticsearch() as es, contextlib.ExitStack() as stack:
+        cluster = ScriptedCluster(es)
+        fleet = stack.enter_context(Fleet(cluster, directory, failpoint=moment))
         fleet.oracle.note_sent({f"k-{n}": line for n, line in enumerate(DOCUMENTS)})
         fleet.oracle.note_sent({"first": FIRST})
         assert fleet.service.post(FIRST + b"\n", index="load", ack=ack).status in (200, 202)

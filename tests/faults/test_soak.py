@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.fakes import ScriptedElasticsearch
-from tests.faults.rig import SCALE
+from tests.faults.scale import SCALE
 from tests.faults.soak import Soak
 
 SECONDS = 1.0  # one round of all faults, which takes longer

@@ -3,23 +3,18 @@
 `INGEST_TEST_SCALE=10` makes the random part ten times as long.
 """
 
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
 from ingest.failpoints import NAMES
-from ingest.spool import adopt, orphans
-from tests.faults.spool_child import COUNT, payload_of
+from tests.faults.scale import scaled
+from tests.faults.spool_children import ROOT, child, child_environment, drain_children, noted_in
 
-SCALE = int(os.environ.get("INGEST_TEST_SCALE", "1"))
 SEED = 20
 SPOOL_NAMES = sorted(NAMES - {"bulk_send", "bulk_answer"})
 PASSINGS = {"directory_fsync": 9, "rmdir": 0, "truncate": 0}  # else 5; 0: none in a first life
@@ -28,55 +23,25 @@ IN_A_FIRST_LIFE = [
     for name in SPOOL_NAMES
     if (passing := PASSINGS.get(name.partition("_")[2], 5))
 ]
-ROOT = Path(__file__).parents[2]
 
 
 def _run(data_dir: Path, *failpoints: str) -> int:
     """Starts a process for each failpoint at once; returns the sum of their exit codes."""
-    children = [_start(data_dir, failpoint) for failpoint in failpoints]
-    for child in children:
-        _, complaint = child.communicate(timeout=60)
-        assert child.returncode in (0, -signal.SIGKILL), complaint.decode()
-    return sum(child.returncode for child in children)
+    started = [_start(data_dir, failpoint) for failpoint in failpoints]
+    for each in started:
+        _, complaint = each.communicate(timeout=60)
+        assert each.returncode in (0, -signal.SIGKILL), complaint.decode()
+    return sum(each.returncode for each in started)
 
 
 def _start(data_dir: Path, failpoint: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.faults.spool_child", "write", str(data_dir)]
-    environment = {**os.environ, "INGEST_FAILPOINT": failpoint, "PYTHONPATH": str(ROOT)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe)
-
-
-def noted_in(data_dir: Path, what: str) -> set[tuple[str, int]]:
-    """Directory and first sequence of each record of which the journal says so."""
-    return {(directory, first) for directory, first, _ in _noted(data_dir, what)}
-
-
-def drain_children(data_dir: Path) -> set[tuple[str, int]]:
-    """All that Elasticsearch has after the last spool is drained; each as it was appended."""
-    delivered = set()
-    for directory, first, crc in _noted(data_dir, "delivered"):
-        assert crc == crc32(payload_of(directory, first))
-        delivered.add((directory, first))
-    for path in orphans(data_dir):
-        orphan = adopt(path)
-        assert orphan is not None
-        for recovered in orphan.records():
-            assert recovered.payload == payload_of(path.name, recovered.first_sequence)
-            assert recovered.count == COUNT
-            delivered.add((path.name, recovered.first_sequence))
-            orphan.settle(range(recovered.first_sequence, recovered.first_sequence + COUNT))
-        orphan.remove()
-    left = [path.name for path in (data_dir / "spool").iterdir()]
-    assert left in ([], ["quarantine"])
-    return delivered
-
-
-def _noted(data_dir: Path, what: str) -> Iterator[tuple[str, int, int]]:
-    for line in (data_dir / "journal").read_text().splitlines():
-        kind, directory, first, crc = line.split()
-        if kind == what:
-            yield directory, int(first), int(crc)
+    return subprocess.Popen(
+        child("write", data_dir),
+        cwd=ROOT,
+        env=child_environment(failpoint),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def _judge(data_dir: Path) -> None:
@@ -119,7 +84,7 @@ def test_processes_that_are_killed_again_and_again_lose_nothing(
 ) -> None:
     randomness = random.Random(SEED)
     kills = 0
-    for _ in range(6 * SCALE):
+    for _ in range(scaled(6)):
         failpoints = [
             f"{randomness.choice(SPOOL_NAMES)}:{randomness.randint(1, 30)}"
             for _ in range(processes)

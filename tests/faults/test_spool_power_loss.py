@@ -3,7 +3,6 @@
 `INGEST_TEST_SCALE=10` tries ten times as many random fates at each moment.
 """
 
-import os
 import random
 import shutil
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ import pytest
 
 from ingest.spool import SpoolLimits, Surroundings, adopt
 from tests.faults.power_loss import Disk, Note, RecordingFiles, fates
+from tests.faults.scale import scaled
 from tests.unit.spool.rig import (
     DIRECTORY_ID,
     Rig,
@@ -22,7 +22,6 @@ from tests.unit.spool.rig import (
     sequences_of,
 )
 
-SCALE = int(os.environ.get("INGEST_TEST_SCALE", "1"))
 SEED = 3
 LIMITS = SpoolLimits(quota_bytes=1 << 30, free_bytes_min=0, file_bytes=3000)
 FILES = UnsyncedFiles()
@@ -48,7 +47,7 @@ def _judge_every_moment(
             promised.add(note.marked)
         elif note.what == "settled":
             settled.add(note.marked)
-        for fate in fates(SEED + moment * 1000, 2 * SCALE):
+        for fate in fates(SEED + moment * 1000, scaled(2)):
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
             disk.build(fate, target)

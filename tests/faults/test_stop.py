@@ -3,12 +3,15 @@
 import contextlib
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.fakes import ScriptedElasticsearch, Step
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.producers import producing
 from tests.faults.rig import Fleet
+from tests.faults.side_by_side import side_by_side
 from tests.http_client import RawClient, chunk, chunked_head
 from tests.service import is_running
 
@@ -17,26 +20,41 @@ MARGIN_S = 8.0  # to kill and to end, on a machine that others use too
 HALF_SENT = 5
 
 
-def test_stop_under_load_ends_in_time_with_zero_and_loses_nothing_acked(
-    scripted_elasticsearch: ScriptedElasticsearch, tmp_path: Path
-) -> None:
+Fault = Callable[[ScriptedElasticsearch], AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def slow(es: ScriptedElasticsearch) -> Iterator[None]:
+    es.set_default(Step(delay_answer_s=0.5))
+    yield
+    es.set_default(Step())
+
+
+@contextlib.contextmanager
+def gone(es: ScriptedElasticsearch) -> Iterator[None]:
+    es.stop()
+    yield
+    es.start()
+
+
+def test_stop_under_load_ends_in_time_with_zero_and_loses_nothing_acked(tmp_path: Path) -> None:
     """Once while Elasticsearch is slow, and once, with two signals, while it is gone."""
-    cluster = ScriptedCluster(scripted_elasticsearch)
-    with Fleet(cluster, tmp_path, workers=2, drain_s=DRAIN_S) as fleet:
+    side_by_side(stop_under_load, [(slow, 1), (gone, 2)], tmp_path)
+
+
+def stop_under_load(case: tuple[Fault, int], directory: Path) -> None:
+    fault, signals = case
+    with (
+        ScriptedElasticsearch() as es,
+        Fleet(ScriptedCluster(es), directory, workers=2, drain_s=DRAIN_S) as fleet,
+    ):
         indexed = fleet.producer("indexed", ack="indexed")
         with producing(fleet.producer("plain"), indexed), contextlib.ExitStack() as clients:
-            cluster.es.set_default(Step(delay_answer_s=0.5))
-            send_halves(fleet, clients, "slow")
             fleet.wait_for_acks(10)
-            stop_in_time(fleet, signals=1)
-            cluster.es.set_default(Step())
-            fleet.start()
-            fleet.wait_for_acks(10)
-            cluster.es.stop()
-            send_halves(fleet, clients, "gone")
-            fleet.wait_for_acks(10)
-            stop_in_time(fleet, signals=2)
-            cluster.es.start()
+            with fault(es):
+                send_halves(fleet, clients)
+                fleet.wait_for_acks(10)
+                stop_in_time(fleet, signals)
             fleet.start()
             fleet.wait_for_acks(10)
         fleet.prove()
@@ -53,10 +71,10 @@ def stop_in_time(fleet: Fleet, signals: int) -> None:
     assert not any(map(is_running, pids))
 
 
-def send_halves(fleet: Fleet, clients: contextlib.ExitStack, name: str) -> None:
+def send_halves(fleet: Fleet, clients: contextlib.ExitStack) -> None:
     """Bodies whose end never comes; their first documents may arrive."""
     for number in range(HALF_SENT):
-        key = f"{name}-half-{number}"
+        key = f"half-{number}"
         line = b'{"key":"%b","n":1}' % key.encode()
         fleet.oracle.note_sent({key: line})
         client = clients.enter_context(RawClient(fleet.url()))

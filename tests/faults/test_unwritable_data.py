@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.fakes import ScriptedElasticsearch
 from tests.faults.clusters import ScriptedCluster
 from tests.faults.mounted import MountedService
 from tests.faults.producers import make_documents, producing
 from tests.faults.rig import SETTINGS, Fleet, MiB
+from tests.faults.side_by_side import side_by_side
 from tests.service import Answer, Service, is_balanced
 
 DOCUMENTS = 20  # a post; few enough in all that none of them is one that is refused for good
@@ -33,13 +32,15 @@ def no_directory(directory: Path, es: ScriptedElasticsearch) -> Iterator[Service
         yield service
 
 
-@pytest.mark.parametrize("unwritable", [read_only, no_directory])
-def test_service_that_can_not_write_says_so_and_does_what_needs_no_disk(
-    unwritable: Callable[[Path, ScriptedElasticsearch], AbstractContextManager[Service]],
-    scripted_elasticsearch: ScriptedElasticsearch,
-    tmp_path: Path,
-) -> None:
-    with unwritable(tmp_path, scripted_elasticsearch) as service:
+Unwritable = Callable[[Path, ScriptedElasticsearch], AbstractContextManager[Service]]
+
+
+def test_service_that_can_not_write_says_so_and_does_what_needs_no_disk(tmp_path: Path) -> None:
+    side_by_side(do_what_needs_no_disk, [read_only, no_directory], tmp_path)
+
+
+def do_what_needs_no_disk(unwritable: Unwritable, directory: Path) -> None:
+    with ScriptedElasticsearch() as es, unwritable(directory, es) as service:
         for _ in range(3):
             refused = service.post(b'{"n":0}\n', ack="durable")
             assert refused.status == 503
@@ -52,7 +53,7 @@ def test_service_that_can_not_write_says_so_and_does_what_needs_no_disk(
         assert service.status()["worker_restarts"] == 0
         assert is_balanced(service.wait_until_settled())
         assert service.terminate() == 0
-    sources = sorted(each.source for each in scripted_elasticsearch.documents("load"))
+        sources = sorted(each.source for each in es.documents("load"))
     assert sources == [b'{"n":1}', b'{"n":2}']
 
 

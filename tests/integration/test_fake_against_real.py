@@ -3,7 +3,9 @@
 import gzip
 import http.client
 import json
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from tests.node_answers import JSON, NDJSON, Answered, send
 
 Json = dict[str, Any]
 Request = tuple[str, str, Json | None]
+SIDE_BY_SIDE = 16
 FILTER = "filter_path=errors,took,items.*.status,items.*.error,items.*.failure_store"
 STREAM_TEMPLATE = {
     "index_patterns": ["NAME-*"],
@@ -259,10 +262,26 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=["elasticsearch_url", "elasticsearch_9_url"], ids=["8.19", "9.2"])
-def real_url(request: pytest.FixtureRequest) -> str:
+@dataclass(frozen=True)
+class Asked:
+    """A case, and what the node answers to it under this name."""
+
+    name: str
+    answers: Future[list[Answered]]
+
+
+@pytest.fixture(
+    scope="module", params=["elasticsearch_url", "elasticsearch_9_url"], ids=["8.19", "9.2"]
+)
+def asked(request: pytest.FixtureRequest) -> Iterator[dict[str, Asked]]:
+    """All cases by their id, asked side by side: a node makes many indices about as fast as one."""
     url: str = request.getfixturevalue(request.param)
-    return url
+    names = {case.id: f"test-{uuid.uuid4().hex}" for case in CASES}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        yield {
+            case.id: Asked(names[case.id], pool.submit(answers, url, case, names[case.id]))
+            for case in CASES
+        }
 
 
 @pytest.fixture(scope="module")
@@ -273,9 +292,10 @@ def fake() -> Iterator[ScriptedElasticsearch]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_scripted_elasticsearch_answers_as_a_real_node(
-    case: Case, real_url: str, fake: ScriptedElasticsearch, index_name: str
+    case: Case, asked: dict[str, Asked], fake: ScriptedElasticsearch
 ) -> None:
-    assert answers(fake.url, case, index_name) == answers(real_url, case, index_name)
+    real = asked[case.id]
+    assert answers(fake.url, case, real.name) == real.answers.result()
 
 
 def answers(url: str, case: Case, name: str) -> list[Answered]:

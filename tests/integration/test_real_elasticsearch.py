@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.numbered import lines
 from tests.service import JSON, Service, is_balanced
 
 LINES = [
@@ -82,8 +83,7 @@ def test_source_is_what_was_sent_byte_for_byte(
 def test_documents_can_be_got_when_the_indexed_answer_comes(
     service: Service, elasticsearch_url: str, index: str
 ) -> None:
-    body = b"".join(b'{"n":%d}\n' % n for n in range(500))
-    assert service.post(body, index=index, ack="indexed").status == 200
+    assert service.post(lines(range(500)), index=index, ack="indexed").status == 200
     assert [hit["_source"]["n"] for hit in hits(elasticsearch_url, index)] == list(range(500))
 
 

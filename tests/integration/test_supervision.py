@@ -1,4 +1,4 @@
-"""Processes that die, hang, stop and start: what the supervisor makes of it.
+"""Workers that die, hang and are busy: what the supervisor makes of it.
 
 Each test runs a service of its own, since it damages it.
 """
@@ -8,44 +8,23 @@ import http.client
 import os
 import re
 import signal
-import socket
 import statistics
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 import pytest
 
-from tests.fakes import ScriptedElasticsearch, Step, refuse
+from tests.fakes import ScriptedElasticsearch, Step
 from tests.http_client import RawClient, chunk, chunked_head, request
+from tests.numbered import indexed, lines
 from tests.service import Service, is_balanced, is_running
 
 LIVEZ_S = 0.1  # the admin port answers within this, whatever the workers do
 PAUSE_S = 0.005
 CONNECTIONS = 256
 MiB = 1 << 20
-
-
-@pytest.fixture(name="es")
-def _es(scripted_elasticsearch: ScriptedElasticsearch) -> Iterator[ScriptedElasticsearch]:
-    yield scripted_elasticsearch
-    scripted_elasticsearch.resume()
-
-
-def lines(numbers: range) -> bytes:
-    return b"".join(b'{"n":%d}\n' % n for n in numbers)
-
-
-def numbers_in(es: ScriptedElasticsearch) -> Counter[int]:
-    return Counter(orjson.loads(document.source)["n"] for document in es.documents())
-
-
-# workers that die
 
 
 class Producer(threading.Thread):
@@ -103,7 +82,7 @@ def test_killed_worker_is_replaced_and_every_document_is_accounted_for(
         assert service.status()["worker_restarts"] == 1
         metrics = service.metrics()
 
-    found = numbers_in(es)
+    found = indexed(es)
     sent = set[int]().union(*(producer.sent for producer in memory + safe))
     acked = set[int]().union(*(producer.acked for producer in memory + safe))
     assert is_balanced(documents)
@@ -145,201 +124,6 @@ def test_stopped_worker_is_killed_and_replaced(es: ScriptedElasticsearch, tmp_pa
         service.wait_until(lambda: len(service.worker_pids) == 1)
         assert service.post(b"{}\n", ack="indexed").status == 200
         assert not is_running(pid)
-
-
-# the end
-
-
-@pytest.mark.parametrize("is_ctrl_c", [False, True], ids=["SIGTERM", "ctrl_c"])
-def test_signal_drains_everything_that_was_acked(
-    is_ctrl_c: bool, es: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    """Ctrl-C reaches the whole process group: the workers must not heed it."""
-    es.set_default(Step(delay_answer_s=0.3))
-    with Service(tmp_path, es.url, workers=2, flush_interval_s=5) as service:
-        for start in range(0, 300, 10):
-            assert service.post(lines(range(start, start + 10)), ack="memory").status == 202
-        pids = service.worker_pids
-        if is_ctrl_c:
-            os.killpg(service.process.pid, signal.SIGINT)
-        else:
-            service.signal(signal.SIGTERM)
-        assert service.wait_for_end() == 0
-        assert not any(map(is_running, pids))
-    assert numbers_in(es) == Counter(range(300))
-
-
-def test_body_that_is_being_read_is_finished_and_answered_before_the_end(
-    es: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    """Idle connections don't hold that up."""
-    with (
-        Service(tmp_path, es.url, drain_s=600) as service,
-        RawClient(service.url) as idle,
-        RawClient(service.url) as client,
-    ):
-        idle.send(request("GET", "/ingest"))
-        assert idle.read_answer().status == 405
-        client.send(chunked_head("/ingest?ack=indexed") + chunk(b'{"n":0}\n'))
-        es.wait_until(lambda: len(es.documents()) == 1)
-        service.signal(signal.SIGTERM)
-        service.wait_until(lambda: service.get("/readyz").status == 503)
-        client.send(chunk(b'{"n":1}\n') + chunk(b""))
-        answer = client.read_answer()
-        client.disconnect()
-        assert (answer.status, answer.json["received"]) == (200, 2)
-        assert answer.headers["connection"] == "close"
-        assert idle.is_ended()
-        assert service.wait_for_end(timeout_s=30) == 0
-    assert len(es.documents()) == 2
-
-
-def test_second_signal_ends_at_once(es: ScriptedElasticsearch, tmp_path: Path) -> None:
-    es.set_default(refuse(503))
-    with Service(tmp_path, es.url, drain_s=600) as service:
-        assert service.post(lines(range(10)), ack="memory").status == 202
-        pids = service.worker_pids
-        service.signal(signal.SIGTERM)
-        service.wait_until(lambda: service.get("/readyz").status == 503)
-        assert all(map(is_running, pids))
-        service.signal(signal.SIGTERM)
-        service.wait_for_end(timeout_s=20)
-        assert not any(map(is_running, pids))
-        assert "lost=10" in re.sub(r"\x1b\[[0-9;]*m", "", service.said)
-
-
-def test_drain_ends_when_its_time_is_over(es: ScriptedElasticsearch, tmp_path: Path) -> None:
-    es.pause()
-    with Service(tmp_path, es.url, drain_s=1) as service:
-        assert service.post(lines(range(10)), ack="memory").status == 202
-        pids = service.worker_pids
-        service.terminate()
-        assert not any(map(is_running, pids))
-        assert "lost=10" in re.sub(r"\x1b\[[0-9;]*m", "", service.said)
-
-
-def test_signal_during_the_start_is_heeded(es: ScriptedElasticsearch, tmp_path: Path) -> None:
-    admin = f"127.0.0.1:{free_port()}"
-    service = Service(tmp_path, es.url, admin=admin)
-    with contextlib.closing(service):
-        service.admin = f"http://{admin}"
-        service.launch()
-        service.wait_until(lambda: readiness(service) == 503)
-        assert service.terminate() == 0
-
-
-def test_durable_documents_that_could_not_be_delivered_are_by_the_next_service(
-    es: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    es.set_default(refuse(503))
-    with Service(tmp_path, es.url, workers=2, backoff_max_s=0.2) as service:
-        for n in range(40):
-            assert service.post(lines(range(n, n + 1)), ack="durable").status == 202
-        assert service.documents()["spooled"] == 40
-        assert service.terminate() == 0
-    es.set_default(Step())
-    with Service(tmp_path, es.url) as service:
-        es.wait_for_documents(40, timeout_s=30)
-        documents = service.wait_until_settled()
-        assert (documents["recovered"], documents["indexed"]) == (40, 40)
-        assert is_balanced(documents)
-    assert numbers_in(es) == Counter(range(40))
-
-
-def test_orphaned_workers_deliver_what_they_hold_and_end(
-    es: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    es.pause()
-    with Service(tmp_path, es.url, workers=2) as service:
-        for n in range(40):
-            assert service.post(lines(range(n, n + 1)), ack="memory").status == 202
-        pids = service.worker_pids
-        service.kill()
-        assert all(map(is_running, pids))
-        es.resume()
-        service.wait_until(lambda: not any(map(is_running, pids)))
-    assert numbers_in(es) == Counter(range(40))
-
-
-# the start
-
-
-@pytest.mark.parametrize("setting", ["listen", "admin"])
-@pytest.mark.parametrize("is_shared", [False, True], ids=["alone", "reuseport"])
-def test_port_in_use_ends_the_start_with_a_clear_message(
-    setting: str, is_shared: bool, es: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    with socket.socket() as taken:
-        if is_shared:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        settings: dict[str, Any] = {setting: address}
-        service = Service(tmp_path, es.url, **settings)
-        with contextlib.closing(service):
-            assert service.launch().wait_for_end() == 1
-            (line,) = service.said.splitlines()
-    assert setting in line
-    assert address in line
-    assert "in use" in line
-
-
-def test_two_services_share_a_data_directory(es: ScriptedElasticsearch, tmp_path: Path) -> None:
-    es.indices.create("strict", {"mappings": {"properties": {"n": {"type": "long"}}}})
-    body = b'{"n":1}\n{"n":"one"}\n'
-    with Service(tmp_path, es.url) as first, Service(tmp_path, es.url) as second:
-        for service in (first, second, first):
-            answer = service.post(body, index="strict", ack="indexed")
-            assert (answer.status, answer.json["accepted"]) == (200, 2)
-            assert is_balanced(service.documents())
-        assert len(es.documents("strict")) == 3
-        assert len(first.dead_letters()) == 3
-        assert first.terminate() == 0
-        assert second.post(body, index="strict", ack="indexed").status == 200
-
-
-def test_service_is_ready_from_listening_to_draining_whatever_elasticsearch_does(
-    es: ScriptedElasticsearch, tmp_path: Path
-) -> None:
-    es.stop()
-    admin = f"127.0.0.1:{free_port()}"
-    service = Service(tmp_path, es.url, admin=admin, drain_s=2)
-    with contextlib.closing(service):
-        service.admin = f"http://{admin}"
-        service.launch()
-        seen = [readiness(service)]
-        while seen[-1] != 200:
-            seen.append(readiness(service))
-        assert 503 in seen
-        assert [status for status in seen if status == 200] == [200]
-        service.wait_until_ready()
-        assert service.post(b"{}\n", ack="memory").status == 202
-        service.wait_until(lambda: service.status()["elasticsearch"]["reachable"] is False)
-        assert service.get("/readyz").status == 200
-        service.signal(signal.SIGTERM)
-        service.wait_until(lambda: readiness(service) == 503)
-        assert service.get("/livez").status == 200
-        service.wait_for_end()
-    es.start()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def readiness(service: Service) -> int:
-    """The status of /readyz; 0 where nobody answers yet."""
-    assert service.process.poll() is None, service.said
-    try:
-        return service.get("/readyz").status
-    except OSError:
-        return 0
-
-
-# load
 
 
 def test_connections_are_spread_over_the_workers(es: ScriptedElasticsearch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -84,7 +85,7 @@ FLAT = ("flat.key", "bag_of.key", "flat.two.keys")
 CHARACTERS = {"1 byte": "a", "2 bytes": "é", "3 bytes": "€", "4 bytes": "😀", "line break": "\n"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(elasticsearch_url: str) -> Iterator[Elasticsearch]:
     with Elasticsearch(elasticsearch_url, request_timeout=60, max_retries=0) as client:
         yield client
@@ -109,6 +110,8 @@ class Index:
 
     def refused(self, lines: list[bytes]) -> list[str | None]:
         """For each line why it was refused, or None: it is indexed."""
+        if not lines:
+            return []
         operations: list[Any] = []
         for line in lines:
             operations += ({"create": {}}, line)
@@ -116,18 +119,23 @@ class Index:
         errors = [item["create"].get("error") for item in answer["items"]]
         return [_deepest(error)[:200] if error else None for error in errors]
 
-    def cuts(self, line: bytes) -> bool:
-        """Sends the trimmed line, which must be indexed, and, if it was cut, the line as it was."""
-        result = trim(line, orjson.loads(line), self.rules)
-        if result is None:
-            assert self.refused([line]) == [None]
-            return False
-        assert result.dead_letter is None
-        now, before = self.refused([result.line, line])
-        assert now is None
-        assert before is not None
-        assert "immense" in before
-        return True
+    def cuts(self, *lines: bytes) -> list[bool]:
+        """Sends the trimmed lines, which must be indexed, and those that were cut as they were."""
+        results = [trim(line, orjson.loads(line), self.rules) for line in lines]
+        assert not any(result and result.dead_letter for result in results)
+        trimmed = [
+            result.line if result else line for line, result in zip(lines, results, strict=True)
+        ]
+        assert self.refused(trimmed) == [None] * len(lines)
+        cut = [line for line, result in zip(lines, results, strict=True) if result]
+        assert all("immense" in (reason or "") for reason in self.refused(cut))
+        return [result is not None for result in results]
+
+
+@pytest.fixture(scope="module")
+def index(client: Elasticsearch) -> Index:
+    """An index of `MAPPINGS` for many tests; none looks at what another has put there."""
+    return Index(client, f"test-{uuid4().hex}", MAPPINGS)
 
 
 def _deepest(error: dict[str, Any]) -> str:
@@ -160,47 +168,40 @@ def text_of(character: str, size: int) -> str:
 @pytest.mark.parametrize("write", [as_utf8, as_ascii], ids=["utf-8", "escapes"])
 @pytest.mark.parametrize("character", CHARACTERS.values(), ids=CHARACTERS.keys())
 def test_exactly_what_would_be_refused_is_cut(
-    client: Elasticsearch, index_name: str, character: str, write: Callable[[Any], bytes]
+    index: Index, character: str, write: Callable[[Any], bytes]
 ) -> None:
-    index = Index(client, index_name, MAPPINGS)
+    paths = CUT + LEFT_WHOLE
     for size in (LIMIT - 1, LIMIT, LIMIT + 1):
         text = text_of(character, size)
-        for path in CUT:
-            assert index.cuts(write(document_of(path, text))) == (size > LIMIT), (path, size)
-        for path in LEFT_WHOLE:
-            assert not index.cuts(write(document_of(path, text))), (path, size)
+        cuts = index.cuts(*(write(document_of(path, text)) for path in paths))
+        expected = CUT if size > LIMIT else ()
+        assert [path for path, is_cut in zip(paths, cuts, strict=True) if is_cut] == list(expected)
 
 
 @pytest.mark.parametrize("character", CHARACTERS.values(), ids=CHARACTERS.keys())
 @pytest.mark.parametrize("path", FLAT)
 def test_a_flattened_value_is_cut_exactly_where_its_key_leaves_no_room(
-    client: Elasticsearch, index_name: str, character: str, path: str
+    index: Index, character: str, path: str
 ) -> None:
-    index = Index(client, index_name, MAPPINGS)
     key_bytes = len(path.partition(".")[2]) + 1
-    for size in (LIMIT - 1, LIMIT, LIMIT + 1):
-        line = as_utf8(document_of(path, [text_of(character, size - key_bytes)]))
-        assert index.cuts(line) == (size > LIMIT)
+    sizes = [size - key_bytes for size in (LIMIT - 1, LIMIT, LIMIT + 1)]
+    lines = [as_utf8(document_of(path, [text_of(character, size)])) for size in sizes]
+    assert index.cuts(*lines) == [False, False, True]
 
 
 @pytest.mark.parametrize("path", ["flat_above.key", "flat_in_source_only.key"])
-def test_a_flattened_value_that_is_not_indexed_stays_whole(
-    client: Elasticsearch, index_name: str, path: str
-) -> None:
-    assert not Index(client, index_name, MAPPINGS).cuts(as_utf8(document_of(path, "a" * 40_000)))
+def test_a_flattened_value_that_is_not_indexed_stays_whole(index: Index, path: str) -> None:
+    assert index.cuts(as_utf8(document_of(path, "a" * 40_000))) == [False]
 
 
-def test_a_flattened_key_that_is_too_long_is_not_sent(
-    client: Elasticsearch, index_name: str
-) -> None:
-    index = Index(client, index_name, MAPPINGS)
+def test_a_flattened_key_that_is_too_long_is_not_sent(index: Index) -> None:
     line = as_utf8({"flat": {"k" * LIMIT: "v"}})
     result = trim(line, orjson.loads(line), index.rules)
     assert result is not None
     assert result.dead_letter is not None
     assert index.refused([line]) != [None]
     fitting = as_utf8({"flat": {"k" * (LIMIT - 2): "v"}})
-    assert not index.cuts(fitting)
+    assert index.cuts(fitting) == [False]
 
 
 @pytest.mark.parametrize(
@@ -216,22 +217,19 @@ def test_a_flattened_key_that_is_too_long_is_not_sent(
         pytest.param({"above_12000": "€" * 12_000}, id="ignore_above that lets too much through"),
     ],
 )
-def test_a_value_is_found_wherever_it_stands(
-    client: Elasticsearch, index_name: str, document: dict[str, Any]
-) -> None:
-    assert Index(client, index_name, MAPPINGS).cuts(as_utf8(document))
+def test_a_value_is_found_wherever_it_stands(index: Index, document: dict[str, Any]) -> None:
+    assert index.cuts(as_utf8(document)) == [True]
 
 
 def test_a_value_that_its_normalizer_lengthens_is_cut_though_its_line_is_short(
-    client: Elasticsearch, index_name: str
+    index: Index,
 ) -> None:
-    index = Index(client, index_name, MAPPINGS)
     assert not index.rules.short_lines_are_safe
-    assert not index.cuts(as_utf8({"lowercase": "Ⱥ" * 10_922}))
-    assert index.cuts(as_utf8({"lowercase": "Ⱥ" * 10_923}))
-    assert not index.cuts(as_utf8({"lowercase": "K" * 32_766}))  # KELVIN SIGN shrinks
-    assert index.cuts(as_utf8({"lowercase": "K" * 32_767}))
-    assert not index.cuts(as_utf8({"lowercase": "İ" * 32_766}))  # to one i, without a dot
+    assert index.cuts(as_utf8({"lowercase": "Ⱥ" * 10_922})) == [False]
+    assert index.cuts(as_utf8({"lowercase": "Ⱥ" * 10_923})) == [True]
+    assert index.cuts(as_utf8({"lowercase": "K" * 32_766})) == [False]  # KELVIN SIGN shrinks
+    assert index.cuts(as_utf8({"lowercase": "K" * 32_767})) == [True]
+    assert index.cuts(as_utf8({"lowercase": "İ" * 32_766})) == [False]  # to one i, without a dot
 
 
 @pytest.mark.parametrize(
@@ -248,7 +246,23 @@ def test_settings_of_the_index_count(
     mappings = {"properties": {"@timestamp": {"type": "date"}, "f": KEYWORD}}
     index = Index(client, index_name, mappings, settings)
     line = as_utf8({"@timestamp": "2026-01-01T00:00:00Z", "f": "a" * 40_000})
-    assert index.cuts(line) == is_cut
+    assert index.cuts(line) == [is_cut]
+
+
+@pytest.fixture(scope="module")
+def noting(client: Elasticsearch) -> Index:
+    """An index with fields for the note of the trimmer, which takes no others."""
+    note = {name: KEYWORD | {"ignore_above": 1024} for name in ("field", "action")}
+    note |= {name: {"type": "long"} for name in ("bytes", "kept")}
+    by = KEYWORD | {"ignore_above": 1024}
+    mappings = {
+        "dynamic": "strict",
+        "properties": {
+            "k": KEYWORD,
+            "ingest": {"properties": {"by": by, "oversize": {"properties": note}}},
+        },
+    }
+    return Index(client, f"test-{uuid4().hex}", mappings)
 
 
 @pytest.mark.parametrize(
@@ -264,23 +278,10 @@ def test_settings_of_the_index_count(
         pytest.param({"ingest": [{"by": "x"}]}, id="an array"),
     ],
 )
-def test_the_note_makes_no_document_fail(
-    client: Elasticsearch, index_name: str, ingest: dict[str, Any]
-) -> None:
-    note = {name: KEYWORD | {"ignore_above": 1024} for name in ("field", "action")}
-    note |= {name: {"type": "long"} for name in ("bytes", "kept")}
-    by = KEYWORD | {"ignore_above": 1024}
-    mappings = {
-        "dynamic": "strict",
-        "properties": {
-            "k": KEYWORD,
-            "ingest": {"properties": {"by": by, "oversize": {"properties": note}}},
-        },
-    }
-    index = Index(client, index_name, mappings)
-    assert index.rules.marker == "ingest"
-    assert index.cuts(as_utf8({"k": "a" * 40_000} | ingest))
-    assert index.cuts(as_utf8(ingest | {"k": "a" * 40_000}))
+def test_the_note_makes_no_document_fail(noting: Index, ingest: dict[str, Any]) -> None:
+    assert noting.rules.marker == "ingest"
+    key = {"k": "a" * 40_000}
+    assert noting.cuts(as_utf8(key | ingest), as_utf8(ingest | key)) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -295,10 +296,8 @@ def test_the_note_makes_no_document_fail(
         pytest.param(b'{"fixed":{"a":"a","a":"b"}}', id="not dynamic"),
     ],
 )
-def test_equal_names_are_refused_whatever_they_hold(
-    client: Elasticsearch, index_name: str, line: bytes
-) -> None:
+def test_equal_names_are_refused_whatever_they_hold(index: Index, line: bytes) -> None:
     """What the trimmer relies on: it looks only at the last of them."""
-    (reason,) = Index(client, index_name, MAPPINGS).refused([line])
+    (reason,) = index.refused([line])
     assert reason is not None
     assert "uplicate" in reason

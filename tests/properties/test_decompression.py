@@ -1,7 +1,6 @@
 """However compressed bytes arrive: the same content, or a refusal, and nothing else."""
 
 import gzip
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +9,7 @@ from hypothesis import strategies as st
 
 from ingest.decompression import Decompressor
 from ingest.errors import BodyTooLarge, MalformedRequest
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from tests.zstd import zstd
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}
 encodings = st.sampled_from(["gzip", "zstd"])

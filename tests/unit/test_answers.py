@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+import ingest.debug  # noqa: F401 - it has errors of its own
 from ingest.answers import ITEMS_MAX, documents_answer, error_answer, http_answer
 from ingest.errors import BodyTooLarge, RequestError, Shed
 from ingest.model import Ack, Rejection

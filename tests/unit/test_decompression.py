@@ -1,7 +1,6 @@
 """Compressed bodies: their limits, their damage, their unusual forms."""
 
 import gzip
-import sys
 import zlib
 from collections.abc import Callable
 
@@ -9,11 +8,7 @@ import pytest
 
 from ingest.decompression import ENCODINGS, RATIO_LOOKED_AT_BYTES, Decompressor
 from ingest.errors import BodyTooLarge, MalformedRequest
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from tests.zstd import zstd
 
 LINES = b'{"message":"hello"}\n' * 100
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}

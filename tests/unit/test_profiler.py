@@ -77,12 +77,17 @@ def record(profiler: Profiler, pid: int, form: Format = "raw") -> bytes:
     return asyncio.run(profiler.record(pid, 1, form, all_children=False, native=False))
 
 
+@pytest.fixture(scope="module")
+def flame_graph(busy_pid: int) -> bytes:
+    return record(Profiler(), busy_pid, "flamegraph")
+
+
 def stacks(*pids: int) -> str:
     return asyncio.run(Profiler().stacks(pids))
 
 
-def test_a_flame_graph_is_an_image_with_our_title(busy_pid: int) -> None:
-    image = with_caption(record(Profiler(), busy_pid, "flamegraph"), "2 < 3 & more").decode()
+def test_a_flame_graph_is_an_image_with_our_title(flame_graph: bytes) -> None:
+    image = with_caption(flame_graph, "2 < 3 & more").decode()
     texts = {text.get("id"): text.text for text in ElementTree.fromstring(image).iter(f"{SVG}text")}
     assert texts["title"] == "2 < 3 & more"
     assert "each running thread 100 times a second" in (texts["hint"] or "")
@@ -90,14 +95,14 @@ def test_a_flame_graph_is_an_image_with_our_title(busy_pid: int) -> None:
     assert "py-spy record" not in image
 
 
-def test_long_names_in_a_flame_graph_lose_their_end(busy_pid: int) -> None:
-    image = with_caption(record(Profiler(), busy_pid, "flamegraph"), "title")
+def test_long_names_in_a_flame_graph_lose_their_end(flame_graph: bytes) -> None:
+    image = with_caption(flame_graph, "title")
     assert b"var truncate_text_right = true;" in image
 
 
-def test_a_flame_graph_names_no_folder_of_this_machine(busy_pid: int) -> None:
+def test_a_flame_graph_names_no_folder_of_this_machine(flame_graph: bytes) -> None:
     """It may be shown to others."""
-    image = record(Profiler(), busy_pid, "flamegraph").decode()
+    image = flame_graph.decode()
     assert " (threading.py:" in image
     captioned = with_caption(image.encode(), "title").decode()
     for folder in {sys.prefix, sys.base_prefix, str(Path.cwd()), str(Path.home())} - {"/"}:

@@ -84,127 +84,81 @@ def test_templates_are_read(text: str, template: tuple[str | Placeholder, ...]) 
 
 
 FAULTS = {
-    "unknown key of a rule": (
-        'target="a"\nactoin="x"',
-        "routes[0].actoin: ",
-        "did you mean action?",
-    ),
-    "unknown key of a condition": (
-        'target="a"\nwhen={fild="a", exists=true}',
-        "routes[0].when.fild: ",
-        "did you mean field?",
-    ),
-    "unknown key without a near one": ('target="a"\nzzz=1', "routes[0].zzz: ", "known: name, when"),
-    "wrong type in a condition": (
-        'target="a"\nwhen={field="a", equals=1.5}',
-        "routes[0].when.equals: ",
-        "a string, an integer",
-    ),
-    "the second of several conditions": (
-        'target="a"\nwhen=[{field="a", exists=true}, {field="a", exists="yes"}]',
-        "routes[0].when[1].exists: ",
-        "boolean",
-    ),
-    "two tests": (
-        'target="a"\nwhen={field="a", equals=1, exists=true}',
-        "routes[0].when: ",
-        "found equals and exists",
-    ),
-    "two subjects": (
-        'target="a"\nwhen={field="a", query="b", exists=true}',
-        "routes[0].when: ",
-        "found field and query",
-    ),
-    "no test": ('target="a"\nwhen={field="a"}', "routes[0].when: ", "found none"),
-    "no conditions in a list": ('target="a"\nwhen=[]', "routes[0].when: ", "must be a table"),
-    "when is a number": ('target="a"\nwhen=3', "routes[0].when: ", "must be a table"),
-    "empty one_of": ('target="a"\nwhen={field="a", one_of=[]}', "routes[0].when.one_of: ", ""),
-    "one_of is no list": (
-        'target="a"\nwhen={field="a", one_of="x"}',
-        "routes[0].when.one_of: ",
-        "",
-    ),
-    "one_of of two types": (
-        'target="a"\nwhen={field="a", one_of=["x", 1]}',
-        "routes[0].when.one_of: ",
-        "one type",
-    ),
-    "empty prefix": ('target="a"\nwhen={field="a", prefix=""}', "routes[0].when.prefix: ", ""),
-    "a header is compared with a number": (
-        'target="a"\nwhen={header="x", equals=1}',
-        "routes[0].when.equals: ",
-        "put the value in quotes",
-    ),
-    "a path and a test": (
-        'target="a"\nwhen={path="/a", prefix="/"}',
-        "routes[0].when.path: ",
-        "path = true",
-    ),
-    "a path exists": (
-        'target="a"\nwhen={path=true, exists=true}',
-        "routes[0].when.exists: ",
-        "always has a path",
-    ),
-    "a field with an empty part": (
-        'target="a"\nwhen={field="a..b", exists=true}',
-        "routes[0].when.field: ",
-        "dotted path",
-    ),
-    "no target": ('name="a"', "routes[0]: ", "exactly one of target, reject"),
-    "target and reject": ('target="a"\nreject="b"', "routes[0]: ", "exactly one of target, reject"),
-    "reject with an id": ('reject="b"\nid="hash"', "routes[0].reject: ", "remove id"),
-    "target is a number": ("target=3", "routes[0].target: ", "string"),
-    "target in upper case": ('target="Web"', "routes[0].target: ", "upper-case"),
-    "hidden target": ('target=".web"', "routes[0].target: ", "starts with '.'"),
-    "too long target": (f'target="{"a" * 256}"', "routes[0].target: ", "256 bytes"),
-    "empty target": ('target=""', "routes[0].target: ", "empty"),
-    "brace without partner": ('target="logs-{a"', "routes[0].target: ", "partner"),
-    "empty braces": ('target="logs-{}"', "routes[0].target: ", "can't read {}"),
-    "empty default": ('target="logs-{a|}"', "routes[0].target: ", "empty default"),
-    "default in upper case": ('target="logs-{a|B}"', "routes[0].target: ", "upper-case"),
-    "default moves a data stream's parts": (
-        'target="logs-{a|b-c}-d"',
-        "routes[0].target: ",
-        "separates",
-    ),
-    "field of a template with an empty part": (
-        'target="{a..b}"',
-        "routes[0].target: ",
-        "empty parts",
-    ),
-    "date with a name of a month": ('target="{a:%b}"', "routes[0].target: ", "%Y %m %d"),
-    "date of a header": ('target="{header:a:%Y}"', "routes[0].target: ", "from a field"),
-    "date with a default": ('target="{a:%Y|x}"', "routes[0].target: ", "receive time"),
-    "unknown action": ('target="a"\naction="crate"', "routes[0].action: ", "'create' or 'index'"),
+    "unknown key of a rule": ('target="a"\nactoin="x"', "[0].actoin", "did you mean action?"),
+    "unknown key without a near one": ('target="a"\nzzz=1', "[0].zzz", "known: name, when"),
+    "no target": ('name="a"', "[0]", "exactly one of target, reject"),
+    "target and reject": ('target="a"\nreject="b"', "[0]", "exactly one of target, reject"),
+    "reject with an id": ('reject="b"\nid="hash"', "[0].reject", "remove id"),
+    "target is a number": ("target=3", "[0].target", "string"),
+    "target in upper case": ('target="Web"', "[0].target", "upper-case"),
+    "hidden target": ('target=".web"', "[0].target", "starts with '.'"),
+    "too long target": (f'target="{"a" * 256}"', "[0].target", "256 bytes"),
+    "empty target": ('target=""', "[0].target", "empty"),
+    "brace without partner": ('target="logs-{a"', "[0].target", "partner"),
+    "empty braces": ('target="logs-{}"', "[0].target", "can't read {}"),
+    "empty default": ('target="logs-{a|}"', "[0].target", "empty default"),
+    "default in upper case": ('target="logs-{a|B}"', "[0].target", "upper-case"),
+    "default moves a data stream's parts": ('target="logs-{a|b-c}-d"', "[0].target", "separates"),
+    "field of a template with an empty part": ('target="{a..b}"', "[0].target", "empty parts"),
+    "date with a name of a month": ('target="{a:%b}"', "[0].target", "%Y %m %d"),
+    "date of a header": ('target="{header:a:%Y}"', "[0].target", "from a field"),
+    "date with a default": ('target="{a:%Y|x}"', "[0].target", "receive time"),
+    "unknown action": ('target="a"\naction="crate"', "[0].action", "'create' or 'index'"),
     "index into a data stream": (
         'target="logs-{a|b}-c"\naction="index"',
-        "routes[0].action: ",
+        "[0].action",
         "takes create only",
     ),
-    "unknown id": ('target="a"\nid="hsh"', "routes[0].id: ", "assigned, hash, elasticsearch"),
-    "unknown key of an id": ('target="a"\nid={fild="a"}', "routes[0].id.fild: ", "field?"),
-    "unknown timestamp": (
-        'target="a"\ntimestamp="no"',
-        "routes[0].timestamp: ",
-        "'add' or 'leave'",
-    ),
-    "name with a slash": ('target="a"\nname="a/b"', "routes[0].name: ", "pattern"),
-    "named without a name": ('target="a"\nwhen="named"', "routes[0].name: ", "needs a name"),
+    "unknown id": ('target="a"\nid="hsh"', "[0].id", "assigned, hash, elasticsearch"),
+    "unknown key of an id": ('target="a"\nid={fild="a"}', "[0].id.fild", "field?"),
+    "unknown timestamp": ('target="a"\ntimestamp="no"', "[0].timestamp", "'add' or 'leave'"),
+    "name with a slash": ('target="a"\nname="a/b"', "[0].name", "pattern"),
+    "named without a name": ('target="a"\nwhen="named"', "[0].name", "needs a name"),
     "same name twice": (
         'name="a"\nwhen="named"\ntarget="a"\n[[routes]]\nname="a"\ntarget="b"',
-        "routes[1].name: ",
+        "[1].name",
         "name of routes[0]",
     ),
     "unreachable behind a rule without conditions": (
         'target="a"\n[[routes]]\nwhen={field="a", exists=true}\ntarget="b"',
-        "routes[1].when: ",
+        "[1].when",
         "move routes[0] to the end",
     ),
     "second rule without conditions and name": (
         'target="a"\n[[routes]]\ntarget="b"',
-        "routes[1].when: ",
+        "[1].when",
         "can never hold",
     ),
+}
+FAULTS_OF_CONDITIONS = {  # the keys stand below `routes[0].when`
+    "unknown key of a condition": ('{fild="a", exists=true}', ".fild", "did you mean field?"),
+    "wrong type in a condition": ('{field="a", equals=1.5}', ".equals", "a string, an integer"),
+    "the second of several conditions": (
+        '[{field="a", exists=true}, {field="a", exists="yes"}]',
+        "[1].exists",
+        "boolean",
+    ),
+    "two tests": ('{field="a", equals=1, exists=true}', "", "found equals and exists"),
+    "two subjects": ('{field="a", query="b", exists=true}', "", "found field and query"),
+    "no test": ('{field="a"}', "", "found none"),
+    "no conditions in a list": ("[]", "", "must be a table"),
+    "when is a number": ("3", "", "must be a table"),
+    "empty one_of": ('{field="a", one_of=[]}', ".one_of", ""),
+    "one_of is no list": ('{field="a", one_of="x"}', ".one_of", ""),
+    "one_of of two types": ('{field="a", one_of=["x", 1]}', ".one_of", "one type"),
+    "empty prefix": ('{field="a", prefix=""}', ".prefix", ""),
+    "a header is compared with a number": (
+        '{header="x", equals=1}',
+        ".equals",
+        "put the value in quotes",
+    ),
+    "a path and a test": ('{path="/a", prefix="/"}', ".path", "path = true"),
+    "a path exists": ("{path=true, exists=true}", ".exists", "always has a path"),
+    "a field with an empty part": ('{field="a..b", exists=true}', ".field", "dotted path"),
+}
+FAULTS |= {
+    name: (f'target="a"\nwhen={when}', f"[0].when{key}", words)
+    for name, (when, key, words) in FAULTS_OF_CONDITIONS.items()
 }
 
 
@@ -212,7 +166,7 @@ FAULTS = {
 def test_a_fault_names_its_key(toml: str, key: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         routes_from(f"[[routes]]\n{toml}")
-    assert str(caught.value).startswith(key)
+    assert str(caught.value).startswith(f"routes{key}: ")
     assert words in str(caught.value)
 
 

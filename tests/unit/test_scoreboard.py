@@ -4,7 +4,7 @@ import mmap
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, cast
 
@@ -16,13 +16,6 @@ from ingest.scoreboard import SIZE_BYTES, STATES, Ledger, Scoreboard
 from ingest.totals import Totals
 from ingest.worker_process import WorkerProcess
 from tests.delivery_rig import open_scoreboard
-
-
-@pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    with open_scoreboard() as opened:
-        yield opened
-
 
 # The ledger
 
@@ -248,6 +241,8 @@ def test_labels_of_metrics_do_not_mix(board: Scoreboard) -> None:
 
 
 class Worker:
+    resident_bytes = 50_000_000
+
     def __init__(self, scoreboard: Scoreboard):
         self.scoreboard = scoreboard
 

@@ -1,6 +1,5 @@
 """What dead processes left is delivered once, beside what comes in, and its directory removed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -15,26 +14,14 @@ from ingest.scoreboard import Ledger, Scoreboard
 from ingest.spool import Files, orphans
 from ingest.spool.cursor import CURSOR_BYTES
 from ingest.spool.format import FILE_HEADER_BYTES, encode_file_header, try_file_header
-from tests.delivery_rig import chunk_of, ids_in, open_scoreboard
+from tests.delivery_rig import chunk_of, ids_in
 from tests.spooling_rig import SpoolingRig
 from tests.unit.spool.rig import LIMITS
 from tests.unit.spool.rig import Rig as SpoolRig
+from tests.unit.spooling.rig import ROOM
 
 LEFT = UUID("0f6a1c9e-6d0b-4c7e-9a53-2f1f64a6c001")
 ALSO_LEFT = UUID("1f6a1c9e-6d0b-4c7e-9a53-2f1f64a6c001")
-ROOM = 10_000
-
-
-@pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    with open_scoreboard() as board:
-        yield board
-
-
-@pytest.fixture
-def rig(board: Scoreboard, tmp_path: Path) -> Iterator[SpoolingRig]:
-    with SpoolingRig(board, tmp_path, max_pending_bytes=ROOM) as rig:
-        yield rig
 
 
 def leave(
