@@ -52,6 +52,7 @@ class Service:
     name: str
     url: str
     pids: list[int]
+    cores: set[int] | None  # that it runs on alone; None: on any
     admin: str = ""
     supervisor: list[int] = field(default_factory=list)
 
@@ -102,10 +103,10 @@ def _bench(arguments: argparse.Namespace) -> list[Row]:
             sink = wait_for_line(pid, folder / "sink.log", _SINK_READY)[1]
             for number in range(arguments.repeat):
                 with _ingest(arguments, sink, folder / f"ingest-{number}", ours) as service:
-                    rows += _loads(service, sink, arguments, ours)
+                    rows += _loads(service, sink, arguments)
                 for peer in arguments.peer:
                     with _peer(peer, sink, folder / f"peer-{number}.log", ours) as service:
-                        rows += _loads(service, sink, arguments, ours)
+                        rows += _loads(service, sink, arguments)
     return rows
 
 
@@ -120,7 +121,7 @@ def _ingest(
     with started(command, log, cores) as pid:
         url, admin = wait_for_line(pid, log, _READY).groups()
         workers = [worker["pid"] for worker in _get(f"{admin}/status")["workers"]]
-        yield Service("ingest", url, workers, admin, [pid])
+        yield Service("ingest", url, workers, cores, admin, [pid])
 
 
 @contextmanager
@@ -132,18 +133,16 @@ def _peer(peer: str, sink: str, log: Path, cores: set[int] | None) -> Iterator[S
     with started(shlex.split(filled), log, cores) as pid:
         if not wait_until(lambda: _listens(port)):
             raise BenchError(f"{name} does not listen on {HOST}:{port}:\n{end_of(log)}")
-        yield Service(name, f"http://{HOST}:{port}", cpu.family(pid))
+        yield Service(name, f"http://{HOST}:{port}", cpu.family(pid), cores)
 
 
-def _loads(
-    service: Service, sink: str, arguments: argparse.Namespace, cores: set[int] | None
-) -> list[Row]:
+def _loads(service: Service, sink: str, arguments: argparse.Namespace) -> list[Row]:
     """One load of each size and, where we can choose, ack level; after one that warms up."""
     before = _arrived(sink)
     acks = arguments.ack if service.admin else [""]
-    warm_up = _load(service, sink, arguments, cores, arguments.sizes[0], acks[0], WARM_UP_S)
+    warm_up = _load(service, sink, arguments, arguments.sizes[0], acks[0], WARM_UP_S)
     rows = [
-        _load(service, sink, arguments, cores, size, ack, arguments.seconds)
+        _load(service, sink, arguments, size, ack, arguments.seconds)
         for size in arguments.sizes
         for ack in acks
     ]
@@ -160,14 +159,13 @@ def _load(
     service: Service,
     sink: str,
     arguments: argparse.Namespace,
-    cores: set[int] | None,
     size: int,
     ack: str,
     seconds: float,
 ) -> Row:
     arrived, cpu_before = _arrived(sink), cpu.cpu_of(service.pids)
     supervisor_before = cpu.cpu_of(service.supervisor)
-    with _profiled(service, arguments.profile, seconds), _yardstick(cores) as yardstick:
+    with _profiled(service, arguments.profile, seconds), _yardstick(service.cores) as yardstick:
         summary = _generate(service, arguments, size, ack, seconds)
         documents = summary["documents"]
         wait_until(lambda: _arrived(sink) - arrived >= documents, DELIVERY_S)
