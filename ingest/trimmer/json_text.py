@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import orjson
 
 _BACKSLASH = ord("\\")
+_NEAR_BYTES = 64
+_SHARE_TRIED = 0.9  # of the raw bytes that would fill a room
 
 
 def spellings(text: str) -> Iterator[bytes]:
@@ -36,13 +38,18 @@ def prefix_of(content: bytes, room: int) -> tuple[bytes, int]:
     And the number of bytes that it stands for.
 
     Cut between code points; an escape and a surrogate pair stay whole. As no raw byte stands for
-    more than one byte, `room` raw bytes always fit: what they leave of the room is filled again,
-    so the string is decoded about once, however many escapes it has.
+    more than one byte, `room` raw bytes always fit. What they leave of the room is filled again,
+    with as many raw bytes as it probably takes, so the string is decoded about once.
     """
     end, kept = 0, 0
-    while (stop := _boundary(content, end, end + room - kept)) > end:
-        kept += _decoded_bytes(content[end:stop])
-        end = stop
+    raw_a_byte = 1.0
+    while (stop := _boundary(content, end, end + int((room - kept) * raw_a_byte))) > end:
+        size = _decoded_bytes(content[end:stop])
+        if size > room - kept:  # fewer escapes here than before
+            raw_a_byte = 1.0
+            continue
+        end, kept = stop, kept + size
+        raw_a_byte = max(_SHARE_TRIED * end / kept, 1.0)
     for character in _CHARACTER.finditer(content, end):  # at most twelve: less room than raw bytes
         size = _decoded_bytes(character[0])
         if kept + size > room:
@@ -54,10 +61,13 @@ def prefix_of(content: bytes, room: int) -> tuple[bytes, int]:
 
 def is_escaped(line: bytes, at: int, start: int) -> bool:
     """Whether an odd number of backslashes stands right before `at`, from `start` on."""
-    before = line[start:at]
-    if before == b"\\" * len(before):  # 20 times faster than to strip them
-        return len(before) % 2 == 1
-    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
+    near = line[max(start, at - _NEAR_BYTES) : at]
+    run = len(near) - len(near.rstrip(b"\\"))
+    if run == _NEAR_BYTES:
+        before = line[start:at]
+        is_all = before == b"\\" * len(before)  # 20 times faster than to strip them
+        run = len(before) if is_all else len(before) - len(before.rstrip(b"\\"))
+    return run % 2 == 1
 
 
 def _decoded_bytes(content: bytes) -> int:
