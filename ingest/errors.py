@@ -14,7 +14,8 @@ IngestError
 └─ DocumentRefused         one document can not go on; the parser makes a `model.Rejection` of it
 """
 
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 
 class IngestError(Exception):
@@ -38,6 +39,11 @@ class RequestError(IngestError):
         self.kind = type or self.type
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+    def anew(self) -> Self:
+        """What to raise of an error that is kept: the one that is raised holds on to the frames
+        that it passes, and to the bodies in them."""
+        return copy(self)
 
 
 class MalformedRequest(RequestError):

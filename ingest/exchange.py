@@ -207,7 +207,7 @@ class Exchange:
         intake = self.intake
         assert intake is not None
         if intake.error is not None:
-            raise intake.error
+            raise intake.error.anew()
         self._pipeline.acknowledge(intake)
         return documents_answer(
             intake.ack, intake.received, intake.rejected, intake.trimmed, intake.listed_failures

@@ -31,7 +31,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?")
 class Head:
     """What a request asks for. `content_length` is None for a chunked body.
 
-    `error` refuses the request; it is kept here so that framing is known all the same.
+    `error` refuses the request (raise it `anew`); framing is known all the same.
     """
 
     method: str
@@ -67,8 +67,7 @@ class HeadReader:
             head = _read(raw)
             if len(self._known) >= _KNOWN_HEADS_MAX:
                 self._known.clear()
-            # a kept error would gather the traceback, and so the frames, of each time it is raised
-            if head.error is None and len(raw) <= _KNOWN_HEAD_BYTES_MAX:
+            if len(raw) <= _KNOWN_HEAD_BYTES_MAX:
                 self._known[raw] = head
         return head
 
@@ -191,7 +190,7 @@ def _understand(
         encoding = _encoding(headers.get("content-encoding", ""))
         ack = _ack(query.get("ack", headers.get("ingest-ack")))
     except RequestError as refusal:
-        return None, "ndjson", "", None, refusal
+        return None, "ndjson", "", None, refusal.anew()
     return route_name, media, encoding, ack, None
 
 

@@ -7,6 +7,8 @@ a document costs 0.95 µs, a third of the whole budget.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ingest.errors import DocumentRefused
+
 Ack = Literal["memory", "durable", "indexed"]
 Action = Literal["create", "index"]
 IdMode = Literal["assigned", "own", "elasticsearch"]
@@ -38,6 +40,11 @@ class Rejection:
     type: str
     reason: str
     status: int = 400
+
+
+def rejection_of(refusal: DocumentRefused, position: int) -> Rejection:
+    """The value that a refusal becomes where it is caught."""
+    return Rejection(position, refusal.type, refusal.reason, refusal.status)
 
 
 class Receipt(Protocol):

@@ -24,7 +24,7 @@ from ingest.encoder import CHUNK_DOCUMENTS_MAX, encode
 from ingest.errors import DocumentRefused, MalformedRequest
 from ingest.head import Head
 from ingest.intake import Intake
-from ingest.model import Ack, Rejection, Target
+from ingest.model import Ack, Rejection, Target, rejection_of
 from ingest.parser import Parsed, RouteDocument, parse
 from ingest.scoreboard import Scoreboard
 from ingest.splitter import split_json, split_lines
@@ -59,7 +59,7 @@ class Pipeline:
     def open(self, head: Head) -> Intake:
         """The intake of a request. Raises RequestError where its head refuses it."""
         if head.error is not None:
-            raise head.error
+            raise head.error.anew()
         ack = head.ack or self._default_ack
         return Intake(ack, self._route_request(head), _key(head))
 
@@ -82,7 +82,7 @@ class Pipeline:
 
     def refuse_line(self, intake: Intake, refusal: DocumentRefused) -> None:
         """Count a line that could not even be framed."""
-        rejection = Rejection(intake.received, refusal.type, refusal.reason, refusal.status)
+        rejection = rejection_of(refusal, intake.received)
         self._count(intake, received=1, rejections=[rejection])
 
     def close(self, intake: Intake) -> None:

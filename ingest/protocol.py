@@ -96,6 +96,7 @@ class IngestProtocol(asyncio.BufferedProtocol):
         self._hot.connection_lost()
         self._starlette.connection_lost(exc)
         self._state = State.LINGER
+        del self._hot, self._starlette  # they know us: nobody should wait for the collector
 
     def pause_writing(self) -> None:
         self._starlette.pause_writing()

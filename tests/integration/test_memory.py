@@ -11,9 +11,10 @@ import socket
 import tempfile
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from uuid import uuid4
 
 import pytest
@@ -63,12 +64,14 @@ class WorkerUnderTest:
 
 
 @asynccontextmanager
-async def running_worker(elasticsearch: str, data_dir: Path) -> AsyncIterator[WorkerUnderTest]:
+async def running_worker(
+    elasticsearch: str, data_dir: Path, ack: str = "memory"
+) -> AsyncIterator[WorkerUnderTest]:
     settings = load(
         {
             "elasticsearch": elasticsearch,
             "data_dir": data_dir,
-            "ack": "memory",
+            "ack": ack,
             "buffers": BUFFERS,
             "buffer_bytes": BUFFER_BYTES,
             "max_document_bytes": BUFFER_BYTES // 2,
@@ -110,6 +113,9 @@ def send_one(url: str, number: int) -> None:
         head("POST", "/ingest", length),
         chunked_head("/ingest") + b"not a size\r\n",
         post("/ingest", half * 2) + head("POST", "/ingest", length) + half,
+        post("/ingest", LINE + b'[1]\n{"n":\n' + LINE),
+        post("/ingest?ack=never", LINE),
+        head("GET", "/somewhere"),
     )
     with RawClient(url) as client:
         client.send_what_is_taken(contents[number % len(contents)])
@@ -162,6 +168,47 @@ def test_no_buffer_is_made_under_load_and_all_come_back(
     assert growth < GROWTH_BYTES_MAX
     assert ledger.received > 1000
     assert ledger.is_balanced
+
+
+@pytest.mark.usefixtures("no_garbage_collector")
+@pytest.mark.parametrize("ack", ["memory", "durable", "indexed"])
+def test_nothing_of_a_request_waits_for_the_garbage_collector(
+    ack: str,
+    scripted_elasticsearch: ScriptedElasticsearch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refused line once kept its exception, that its frame, and that the whole window."""
+    monkeypatch.setattr(logging.getLogger("elastic_transport.node"), "handlers", [])
+
+    async def scenario() -> list[str]:
+        async with running_worker(scripted_elasticsearch.url, tmp_path, ack) as worker:
+            await asyncio.to_thread(send_round, worker.url)
+            await worker.wait_until_idle()
+            return garbage_of("ingest")
+
+    assert uvloop.run(scenario()) == []
+
+
+@pytest.fixture(name="no_garbage_collector")
+def _no_garbage_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def garbage_of(package: str) -> list[str]:
+    """What only the collector can free now: the package's objects, and frames of its functions."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        found = [each.f_globals["__name__"] for each in gc.garbage if isinstance(each, FrameType)]
+        found += [type(each).__module__ for each in gc.garbage]
+        return sorted(name for name in found if name.partition(".")[0] == package)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def forget(es: ScriptedElasticsearch) -> None:
