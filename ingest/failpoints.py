@@ -21,6 +21,7 @@ _OPERATIONS = (
     "cursor_write",
     "truncate",
     "unlink",
+    "shrink",
     "rmdir",
     "ack",
 )

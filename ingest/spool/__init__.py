@@ -37,7 +37,7 @@ Order on disk
 -------------
     new file:  header, fdatasync, fsync of the directory, then records
     append:    write, fdatasync, then the acks; what arrives meanwhile is the next group
-    removal:   cursor durable past the file, unlink, fsync of the directory
+    removal:   cursor durable past the file, unlink, fsync of the directory, then its room in steps
     failure:   a failed fsync is never repeated on its descriptor (see `committer`)
 
 A crash may repeat documents (about a second's worth, behind the cursor) and may bring back records

@@ -103,7 +103,7 @@ class Committer(Generic[T]):
         try:
             while not self.is_stopped:
                 due_s = self._measured_s + self._limits.cursor_interval_s
-                self.turn(max(due_s - self._clock_s(), 0.0))
+                self.turn(0.0 if self._store.is_freeing else max(due_s - self._clock_s(), 0.0))
             self.close()
         except Exception as error:
             log.exception("spool committer stopped: no durable ack until this process restarts")
@@ -112,14 +112,19 @@ class Committer(Generic[T]):
     def turn(self, wait_s: float) -> None:
         """Commits what is queued, waiting up to `wait_s` for it, then does what is due."""
         self._unanswered = self._take(wait_s)
+        queued_bytes = _size(self._unanswered)
         while self._unanswered:
             self._commit_next()
         elapsed_s = self._clock_s() - self._measured_s
-        if elapsed_s >= self._limits.cursor_interval_s:
-            self.tick(elapsed_s)
+        is_due = elapsed_s >= self._limits.cursor_interval_s
+        if is_due:
+            self._look_after_files()
+        self._store.free(queued_bytes)
+        if is_due:
+            self._measure(elapsed_s)
 
-    def tick(self, elapsed_s: float) -> None:
-        """About once a second: cursor, removal of files, free space; a probe while unhealthy."""
+    def _look_after_files(self) -> None:
+        """About once a second: cursor and removal of files; a probe while unhealthy."""
         if not self.is_healthy:
             self._probe()
         if self._quota.is_shedding:
@@ -128,7 +133,6 @@ class Committer(Generic[T]):
             self._store.advance()
         except OSError as error:
             log.warning("spool cursor or removal failed, tried again", error=str(error))
-        self._measure(elapsed_s)
 
     def close(self) -> None:
         """Removes the directory when it is drained, else leaves it for an adopter."""

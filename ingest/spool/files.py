@@ -59,8 +59,16 @@ class Files:
     def ftruncate(self, descriptor: int, length: int) -> None:
         os.ftruncate(descriptor, length)
 
+    def shrink(self, descriptor: int, length: int) -> None:
+        """Gives room back of a file that has no name any more."""
+        os.ftruncate(descriptor, length)
+
     def size(self, descriptor: int) -> int:
         return os.fstat(descriptor).st_size
+
+    def has_name(self, descriptor: int) -> bool:
+        """Whether a path still leads to the open file."""
+        return os.fstat(descriptor).st_nlink > 0
 
     def unlink(self, path: Path) -> None:
         os.unlink(path)
@@ -167,6 +175,11 @@ class FailpointFiles(Files):
         self._hit("before_truncate")
         super().ftruncate(descriptor, length)
         self._hit("after_truncate")
+
+    def shrink(self, descriptor: int, length: int) -> None:
+        self._hit("before_shrink")
+        super().shrink(descriptor, length)
+        self._hit("after_shrink")
 
     def unlink(self, path: Path) -> None:
         self._hit("before_unlink")

@@ -136,6 +136,8 @@ class Orphan:
         """
         self._advanced_s = self._surroundings.clock_s()
         self._reclaimer.advance(self._unsettled.low_water(self._read_to.file, self._read_to.offset))
+        while self._reclaimer.is_freeing:
+            self._reclaimer.free()
 
     def advance_if_due(self) -> None:
         """`advance`, about once a second."""

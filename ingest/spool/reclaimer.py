@@ -1,5 +1,6 @@
 """The spool files of one owned directory, and their end: cursor durable past a file, then unlink,
-then sync of the directory. Depths are computed from what is there, never stored.
+then sync of the directory, then its room a step at a time. Depths are computed from what is there,
+never stored.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from ingest.spool.format import (
     is_record_intact,
 )
 from ingest.spool.record import Record
+from ingest.spool.removal import STEP_BYTES, Removal
 
 
 class Reclaimer:
@@ -25,12 +27,18 @@ class Reclaimer:
         self._directory = directory
         self._names: dict[int, str] = {}
         self._sizes: dict[int, int] = {}
+        self._removal = Removal(files)
         self.cursor = Cursor(files, directory.path / CURSOR)
 
     @property
     def disk_bytes(self) -> int:
-        """What the spool files hold, settled or not."""
-        return sum(list(self._sizes.values()))
+        """What the spool files hold, settled or not, and what is being given back."""
+        return sum(list(self._sizes.values())) + self._removal.bytes
+
+    @property
+    def is_freeing(self) -> bool:
+        """Whether `free` has something to do."""
+        return not self._removal.is_over
 
     def keep(self, number: int, name: str, size: int) -> None:
         """Notes a file, or a file's new size."""
@@ -58,21 +66,36 @@ class Reclaimer:
         return payload
 
     def advance(self, position: Position) -> None:
-        """Makes the low-water mark durable, then removes the files below. Raises OSError."""
+        """Makes the low-water mark durable, then removes the files below. Raises OSError.
+
+        Their room is given back by `free`.
+        """
         if position != self.cursor.position:
             self.cursor.write(position)
         done = [number for number in self._names if number < position.file]
         for number in done:
             self._unlink(number)
         if done:
-            self._directory.sync()
+            self._sync_names()
+
+    def free(self, written_bytes: int = 0) -> None:
+        """A step of giving back the room of removed files: as much as was written meanwhile."""
+        self._removal.shrink(max(STEP_BYTES, written_bytes))
 
     def close(self) -> None:
+        self._removal.close()
         self.cursor.close()
+
+    def _sync_names(self) -> None:
+        try:
+            self._directory.sync()
+        except OSError:
+            self._removal.close()  # a name that came back must not find half of its file
+            raise
 
     def _unlink(self, number: int) -> None:
         try:
-            self._files.unlink(self._directory.path / self._names[number])
+            self._removal.unlink(self._directory.path / self._names[number])
         except FileNotFoundError:
             pass
         del self._names[number], self._sizes[number]

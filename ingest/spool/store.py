@@ -121,6 +121,16 @@ class Store:
             offset = end.proven_bytes if end else FILE_HEADER_BYTES
             self._reclaimer.advance(self._unsettled.low_water(number, offset))
 
+    @property
+    def is_freeing(self) -> bool:
+        """Whether removed files have room to give back."""
+        return self._reclaimer is not None and self._reclaimer.is_freeing
+
+    def free(self, written_bytes: int) -> None:
+        """A step of that, in proportion to what was written meanwhile."""
+        if self._reclaimer:
+            self._reclaimer.free(written_bytes)
+
     def free_bytes(self) -> int | None:
         """What the file system has left; None when it does not say."""
         try:

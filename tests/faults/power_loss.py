@@ -64,6 +64,10 @@ class RecordingFiles(Files):
         self.notes.append(Note("truncate", self._paths[descriptor], length))
         super().ftruncate(descriptor, length)
 
+    def shrink(self, descriptor: int, length: int) -> None:
+        self.notes.append(Note("truncate", self._paths[descriptor], length))
+        super().shrink(descriptor, length)
+
     def fdatasync(self, descriptor: int) -> None:
         self.notes.append(Note("sync", self._paths[descriptor]))
 

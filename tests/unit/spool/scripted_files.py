@@ -76,6 +76,10 @@ class ScriptedFiles(Files):
         self._judge("open_or_create")
         return super().open_or_create(path)
 
+    def open_for_writing(self, path: Path) -> int:
+        self._judge("open_for_writing")
+        return super().open_for_writing(path)
+
     def close(self, descriptor: int) -> None:
         self._failed_descriptors.discard(descriptor)
         super().close(descriptor)
@@ -83,6 +87,10 @@ class ScriptedFiles(Files):
     def ftruncate(self, descriptor: int, length: int) -> None:
         self._judge("ftruncate")
         super().ftruncate(descriptor, length)
+
+    def shrink(self, descriptor: int, length: int) -> None:
+        self._judge("shrink")
+        super().shrink(descriptor, length)
 
     def unlink(self, path: Path) -> None:
         self._judge("unlink")
