@@ -15,7 +15,7 @@ import structlog
 from ingest import config, logs
 from ingest.commands import check, mappings, profile, spool
 from ingest.errors import ConfigError
-from ingest.supervisor import Supervisor
+from ingest.supervision.supervisor import Supervisor
 
 _CLUSTER_SETTINGS = ("elasticsearch", "mappings_dir")
 _DISK_SETTINGS = ("data_dir",)

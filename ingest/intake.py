@@ -6,10 +6,11 @@ what tells under which label they count.
 
 from collections.abc import Callable, Sequence
 
-from ingest.answers import ITEMS_MAX
 from ingest.errors import RequestError
 from ingest.model import Ack, Rejection
 from ingest.parser import RouteDocument
+
+LISTED_MAX = 1000  # failures that an answer lists; beyond, it says that there are more
 
 
 class Intake:
@@ -72,7 +73,7 @@ class Intake:
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
         self.rejected += len(rejections)
-        room = ITEMS_MAX + 1 - len(self.failures)
+        room = LISTED_MAX + 1 - len(self.failures)
         self.failures.extend(rejections[: max(room, 0)])
 
     def when_done(self, callback: Callable[[], None] | None) -> None:
@@ -94,7 +95,7 @@ class Intake:
         self._tell_if_done()
 
     def fail(self, rejection: Rejection) -> None:
-        if self.ack == "indexed" and len(self.failures) <= ITEMS_MAX:
+        if self.ack == "indexed" and len(self.failures) <= LISTED_MAX:
             self.failures.append(rejection)
         self.settle(1)
 

@@ -7,7 +7,6 @@ CONTROL closes, the supervisor is gone: the worker delivers what it holds and en
 """
 
 import asyncio
-import contextlib
 import faulthandler
 import functools
 import gc
@@ -17,40 +16,36 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Generator
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
-import uvicorn
 import uvloop
 
-from ingest import app, logs, metrics
-from ingest.acceptor import Acceptor
+from ingest import logs, metrics
 from ingest.adoption import Adoption
 from ingest.amendment import Amendment
-from ingest.backoff import Backoff
 from ingest.backpressure import Backpressure
 from ingest.batcher import Batcher
-from ingest.bulk_writer import BulkWriter
-from ingest.cluster import BulkClient
-from ingest.dead_letters import DeadLetters
+from ingest.delivery.backoff import Backoff
+from ingest.delivery.bulk_writer import BulkWriter
+from ingest.delivery.cluster import BulkClient
+from ingest.delivery.dead_letters import DeadLetters
+from ingest.delivery.lookout import Lookout
+from ingest.delivery.outcomes import Outcomes
 from ingest.failpoints import make_failpoint
 from ingest.head import Head
-from ingest.listener import Listener
-from ingest.lookout import Lookout
+from ingest.http.listener import Listener
+from ingest.http.server import IngestServer
 from ingest.orders import Orders, receive_orders
-from ingest.outcomes import Outcomes
 from ingest.parser import RouteDocument
 from ingest.pipeline import Pipeline
-from ingest.profiler import allow_tracing
-from ingest.protocol import IngestProtocol
 from ingest.rules import compile_rules
 from ingest.scoreboard import Scoreboard
 from ingest.short_id import short_id
 from ingest.spool import DiskSpool, SpoolLimits, Surroundings, files_for
 from ingest.spool.committer import OnCommitted
 from ingest.spooling import Group, Spooling
+from ingest.tracing import allow_tracing
 
 HEARTBEAT_S = 0.5
 DRAIN_LOOK_S = 0.02
@@ -109,7 +104,7 @@ class Worker:
         self._listener = Listener(
             settings, self._pipeline(orders), self._backpressure, self._scoreboard, time.monotonic
         )
-        self._server = self._build_server()
+        self._server = IngestServer(self._listener)
         self._should_drain = asyncio.Event()
 
     def _open_spool(
@@ -148,21 +143,6 @@ class Worker:
             scoreboard=self._scoreboard,
             id_prefix=short_id(orders.worker_id),
             default_ack=orders.settings.ack,
-        )
-
-    def _build_server(self) -> "_Server":
-        return _Server(
-            uvicorn.Config(
-                app.build(),
-                http=functools.partial(IngestProtocol, self._listener),  # type: ignore[arg-type]
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=int(self._settings.keep_alive_s),
-                timeout_graceful_shutdown=max(1, int(self._settings.drain_s / 2)),
-            )
         )
 
     async def run(self) -> None:
@@ -245,35 +225,6 @@ class Worker:
         await self._spooling.close(SPOOL_CLOSE_S)
         self._client.close()
         self._dead_letters.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server with our acceptor, and without signal handlers: the supervisor decides."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        self.servers = []
-        protocol: Any = self.config.http_protocol_class
-        make_protocol = functools.partial(
-            protocol,
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-            _loop=loop,
-        )
-        self._acceptors = [Acceptor(each, make_protocol, loop) for each in sockets or []]
-        for acceptor in self._acceptors:
-            acceptor.start()
-        self.started = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for acceptor in self._acceptors:
-            acceptor.stop()
-        await super().shutdown(sockets)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 def main() -> None:

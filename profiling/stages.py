@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from ingest.amendment import SAFE_LINE_BYTES
-from ingest.bulk_response import is_flawless
 from ingest.config import load
+from ingest.delivery.bulk_response import is_flawless
 from ingest.encoder import encode
 from ingest.model import Target
 from ingest.parser import parse

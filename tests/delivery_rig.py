@@ -13,14 +13,14 @@ from typing import Any
 
 import orjson
 
-from ingest.backoff import Backoff
 from ingest.backpressure import Backpressure
-from ingest.bulk_writer import BulkWriter
 from ingest.chunk import Chunk, Keeper, Lot
-from ingest.cluster import Answer
-from ingest.dead_letters import DeadLetters
+from ingest.delivery.backoff import Backoff
+from ingest.delivery.bulk_writer import BulkWriter
+from ingest.delivery.cluster import Answer
+from ingest.delivery.dead_letters import DeadLetters
+from ingest.delivery.outcomes import Outcomes
 from ingest.model import Receipt, Rejection
-from ingest.outcomes import Outcomes
 from ingest.scoreboard import SIZE_BYTES, Ledger, Scoreboard
 
 INDEXED: dict[str, Any] = {"status": 201}

@@ -12,9 +12,9 @@ from typing import Self
 from ingest.backpressure import Backpressure
 from ingest.batcher import Batcher
 from ingest.chunk import Chunk, Lot
-from ingest.dead_letters import DeadLetters
+from ingest.delivery.dead_letters import DeadLetters
+from ingest.delivery.outcomes import Outcomes
 from ingest.intake import Intake
-from ingest.outcomes import Outcomes
 from ingest.scoreboard import Ledger, Scoreboard
 from ingest.spool import DiskSpool, Files, SpoolError, SpoolLimits, Surroundings
 from ingest.spool.committer import OnCommitted

@@ -8,8 +8,8 @@ import orjson
 from elastic_transport import TransportError
 from elasticsearch import ApiError
 
-from ingest.cluster import connect
 from ingest.config import Settings
+from ingest.delivery.cluster import connect
 from ingest.errors import ConfigError
 from ingest.mappings import Change, apply, plan
 from ingest.trimmer.index_templates import default_directory, load

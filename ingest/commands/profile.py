@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from ingest.config import Settings
 from ingest.errors import ConfigError
-from ingest.profiler import FORMATS
+from ingest.supervision.profiler import FORMATS
 
 _COST = (
     "A worker under full load takes 4 to 11 % fewer documents/s meanwhile, "

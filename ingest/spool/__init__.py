@@ -62,8 +62,9 @@ from ingest.spool.errors import (
 )
 from ingest.spool.files import Buffer, Files, files_for
 from ingest.spool.inspection import DirectoryReport, DumpedRecord, FileReport, check, dump
-from ingest.spool.orphan import Orphan, Recovered, adopt, orphans
+from ingest.spool.orphan import Orphan, adopt, orphans
 from ingest.spool.record import Record
+from ingest.spool.recovered import Recovered
 from ingest.spool.settings import SpoolLimits, Surroundings
 
 __all__ = [

@@ -10,19 +10,17 @@ and the group, which is still in memory, is written again into a fresh file, wit
 """
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from ingest.spool.errors import SpoolError, SpoolFull, SpoolUnavailable
 from ingest.spool.file import SpoolFile
-from ingest.spool.files import Buffer
-from ingest.spool.format import encode_record_header
+from ingest.spool.group import Entry, fitting, size_of, write_group
 from ingest.spool.quota import Quota
-from ingest.spool.record import Record
 from ingest.spool.settings import SpoolLimits, Surroundings
 from ingest.spool.store import Store
 from ingest.spool.unsettled import Unsettled
@@ -34,14 +32,6 @@ OnSync = Callable[[float], object]
 log = structlog.get_logger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class Entry(NamedTuple, Generic[T]):
-    """A record that waits for its fsync; `pieces` are freed with it."""
-
-    record: Record
-    pieces: Sequence[Buffer]
-    token: T
 
 
 class Committer(Generic[T]):
@@ -112,7 +102,7 @@ class Committer(Generic[T]):
     def turn(self, wait_s: float) -> None:
         """Commits what is queued, waiting up to `wait_s` for it, then does what is due."""
         self._unanswered = self._take(wait_s)
-        queued_bytes = _size(self._unanswered)
+        queued_bytes = size_of(self._unanswered)
         while self._unanswered:
             self._commit_next()
         elapsed_s = self._clock_s() - self._measured_s
@@ -161,11 +151,11 @@ class Committer(Generic[T]):
         except OSError as error:
             self._give_up(waiting, self._judge(error))
             return
-        self._commit(file, _fitting(file, waiting))
+        self._commit(file, fitting(file, waiting))
 
     def _commit(self, file: SpoolFile, group: list[Entry[T]]) -> None:
         try:
-            _append(file, group)
+            write_group(file, group)
         except OSError as error:
             self._store.take_back()
             self._give_up(group, self._judge(error))
@@ -185,7 +175,7 @@ class Committer(Generic[T]):
         """Keeps documents that go on without an ack, as far as the disk still lets us."""
         try:
             file = self._store.begin_file(group[0].record.first_sequence)
-            _append(file, group)
+            write_group(file, group)
             self._sync(file)
         except OSError as error:
             self._store.seal()
@@ -203,7 +193,7 @@ class Committer(Generic[T]):
         for entry in group:
             entry.record.file = file.number
         self._store.note_growth()
-        self._quota.unqueue(_size(group), self._store.disk_bytes)
+        self._quota.unqueue(size_of(group), self._store.disk_bytes)
 
     def _give_up(self, group: list[Entry[T]], reason: SpoolError) -> None:
         self._forget(group)
@@ -212,7 +202,7 @@ class Committer(Generic[T]):
     def _forget(self, group: list[Entry[T]]) -> None:
         for entry in group:
             self._unsettled.forget(entry.record)
-        self._quota.unqueue(_size(group), self._store.disk_bytes)
+        self._quota.unqueue(size_of(group), self._store.disk_bytes)
 
     def _answer(self, group: list[Entry[T]], reason: SpoolError | None) -> None:
         self._unanswered = self._unanswered[len(group) :]
@@ -252,28 +242,3 @@ class Committer(Generic[T]):
         self.last_error = f"the committer has stopped: {error}"
         with suppress(Exception):  # nobody may be left to hear it
             self._give_up(self._unanswered + self._take(0.0), SpoolUnavailable(self.last_error))
-
-
-def _append(file: SpoolFile, group: list[Entry[T]]) -> None:
-    buffers: list[Buffer] = []
-    for record, pieces, _ in group:
-        buffers.append(
-            encode_record_header(
-                file.salt, record.count, record.first_sequence, record.length, pieces
-            )
-        )
-        buffers.extend(pieces)
-    file.append([entry.record for entry in group], buffers)
-
-
-def _fitting(file: SpoolFile, waiting: list[Entry[T]]) -> list[Entry[T]]:
-    total = waiting[0].record.size
-    count = 1
-    while count < len(waiting) and file.fits(total, waiting[count].record.size):
-        total += waiting[count].record.size
-        count += 1
-    return waiting[:count]
-
-
-def _size(group: list[Entry[T]]) -> int:
-    return sum(entry.record.size for entry in group)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import UUID, uuid4
 
-from ingest.spool.committer import Committer, Entry, OnCommitted, OnSync
+from ingest.spool.committer import Committer, OnCommitted, OnSync
 from ingest.spool.errors import SpoolUnavailable
 from ingest.spool.files import Buffer
 from ingest.spool.format import PAYLOAD_BYTES_MAX
+from ingest.spool.group import Entry
 from ingest.spool.quota import Quota
 from ingest.spool.record import Record
 from ingest.spool.settings import SpoolLimits, Surroundings

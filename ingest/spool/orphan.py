@@ -14,7 +14,6 @@ worth. Nothing is appended to an adopted directory, and nothing in it is counted
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -31,6 +30,7 @@ from ingest.spool.missing import Missing
 from ingest.spool.quarantine import Quarantine
 from ingest.spool.reclaimer import Reclaimer
 from ingest.spool.record import Record
+from ingest.spool.recovered import Damage, Recovered
 from ingest.spool.recovery import DamagedRange, FoundRecord, Scan
 from ingest.spool.settings import Surroundings
 from ingest.spool.survey import Survey, SurveyedFile, survey
@@ -39,43 +39,6 @@ from ingest.spool.unsettled import Unsettled
 ADVANCE_INTERVAL_S = 1.0
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, frozen=True)
-class Recovered:
-    """An unsettled record of an adopted directory. `record` reads its payload again.
-
-    `missing_before`: documents of damaged records between the last one and this. The cursor passes
-    them when all before them is settled and the next one is asked for: who counts them in between
-    counts them once.
-    """
-
-    payload: bytes
-    count: int
-    first_sequence: int
-    record: Record
-    missing_before: int = 0
-
-
-@dataclass(slots=True)
-class Damage:
-    """What could not be recovered, in an adopted directory. A torn tail is the normal end of a
-    file whose writer was killed and was never acked; a damaged record once was whole.
-    """
-
-    damaged_ranges: int = 0
-    damaged_bytes: int = 0
-    torn_tails: int = 0
-    torn_bytes: int = 0
-    repeated_records: int = 0  # copies of records that came before: nothing is missing
-
-    def count(self, damage: DamagedRange, *, is_torn: bool) -> None:
-        if is_torn:
-            self.torn_tails += 1
-            self.torn_bytes += damage.length
-            return
-        self.damaged_ranges += 1
-        self.damaged_bytes += damage.length
 
 
 class Orphan:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.bulk_response import UnreadableAnswer, is_flawless, read_error, read_items
+from ingest.delivery.bulk_response import UnreadableAnswer, is_flawless, read_error, read_items
 
 TRAPS = [
     '"status":201',
@@ -95,7 +95,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(json_values, st.integers(0, 3))
+@given(json_values, st.integers(1, 3))
 def test_any_json_is_read_or_unreadable(content: Any, count: int) -> None:
     answer = orjson.dumps(content)
     try:

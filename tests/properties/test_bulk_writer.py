@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.chunk import Chunk
-from ingest.cluster import Answer
+from ingest.delivery.cluster import Answer
 from tests.delivery_rig import (
     INDEXED,
     CountingReceipt,
@@ -19,7 +19,7 @@ from tests.delivery_rig import (
     failed,
     open_scoreboard,
 )
-from tests.unit.bulk_writer.rig import REFUSAL, unanswered
+from tests.unit.delivery.bulk_writer.rig import REFUSAL, unanswered
 
 FATES = st.sampled_from(["indexed", "again", "lied", "bad", "stored"])
 WHOLE = st.sampled_from(["items", "items", "items", "unanswered", "lost answer", "413", "html"])

@@ -26,8 +26,9 @@ from hypothesis.stateful import (
 )
 
 from ingest.spool import Surroundings, adopt, check, dump, orphans
-from ingest.spool.orphan import Orphan, Recovered
+from ingest.spool.orphan import Orphan
 from ingest.spool.record import Record
+from ingest.spool.recovered import Recovered
 from tests.unit.spool.rig import Rig, UnsyncedFiles, payload_of
 from tests.unit.spool.scripted_files import ScriptedFiles
 

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from ingest.answers import ITEMS_MAX
 from ingest.errors import RequestError, Unavailable
-from ingest.intake import Intake
+from ingest.intake import LISTED_MAX, Intake
 from ingest.model import Ack, Rejection, Target
 
 
@@ -113,11 +112,11 @@ def test_refused_documents_are_not_accepted() -> None:
 
 
 def test_what_is_gathered_is_bounded_by_what_can_be_listed() -> None:
-    intake = intake_of(10 * ITEMS_MAX)
+    intake = intake_of(10 * LISTED_MAX)
     for _ in range(3):
-        intake.reject(rejections(ITEMS_MAX))
-    for rejection in rejections(ITEMS_MAX):
+        intake.reject(rejections(LISTED_MAX))
+    for rejection in rejections(LISTED_MAX):
         intake.fail(rejection)
-    assert len(intake.failures) == ITEMS_MAX + 1
-    assert intake.rejected == 3 * ITEMS_MAX
-    assert intake.in_memory == 9 * ITEMS_MAX
+    assert len(intake.failures) == LISTED_MAX + 1
+    assert intake.rejected == 3 * LISTED_MAX
+    assert intake.in_memory == 9 * LISTED_MAX

@@ -9,11 +9,10 @@ import pytest
 
 from ingest import metrics
 from ingest.amendment import Amendment
-from ingest.answers import ITEMS_MAX
 from ingest.encoder import CHUNK_DOCUMENTS_MAX
 from ingest.errors import DocumentRefused, MalformedRequest, RequestError, UnsupportedMedia
 from ingest.head import Head, HeadReader
-from ingest.intake import Intake
+from ingest.intake import LISTED_MAX, Intake
 from ingest.model import Ack
 from ingest.pipeline import Pipeline
 from ingest.router.router import Router
@@ -206,7 +205,7 @@ def test_refusals_that_are_kept_are_bounded(rig: Rig) -> None:
     intake = rig.open()
     rig.lines(intake, b"x\n" * (2 * CHUNK_DOCUMENTS_MAX))
     assert intake.rejected == 2 * CHUNK_DOCUMENTS_MAX
-    assert len(intake.failures) == ITEMS_MAX + 1
+    assert len(intake.failures) == LISTED_MAX + 1
 
 
 # The end of a request

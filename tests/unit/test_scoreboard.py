@@ -13,8 +13,8 @@ import pytest
 from ingest import metrics
 from ingest.errors import RequestError
 from ingest.scoreboard import SIZE_BYTES, STATES, Ledger, Scoreboard
-from ingest.totals import Totals
-from ingest.worker_process import WorkerProcess
+from ingest.supervision.totals import Totals
+from ingest.supervision.worker_process import WorkerProcess
 from tests.delivery_rig import open_scoreboard
 
 # The ledger

@@ -4,8 +4,17 @@ import shutil
 from pathlib import Path
 from uuid import UUID
 
-from ingest.spool import DiskSpool, Files, SpoolError, SpoolLimits, Surroundings, adopt, orphans
-from ingest.spool.orphan import Orphan, Recovered
+from ingest.spool import (
+    DiskSpool,
+    Files,
+    Recovered,
+    SpoolError,
+    SpoolLimits,
+    Surroundings,
+    adopt,
+    orphans,
+)
+from ingest.spool.orphan import Orphan
 from ingest.spool.record import Record
 
 DIRECTORY_ID = UUID("0f6a1c9e-6d0b-4c7e-9a53-2f1f64a6c001")
