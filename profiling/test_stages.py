@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from profiling.stages import Stage, calibration, stages
+from profiling.stages import Work, copying, parsing, stages
 
-STAGES = {"calibration": calibration(), **stages()}
+WORKS = {"calibration: parsing": parsing(), "calibration: copying": copying()}
+WORKS |= {name: stage.run for name, stage in stages().items()}
 
 
-@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
-def test_stage(benchmark: Any, stage: Stage) -> None:
-    benchmark(stage)
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS.keys())
+def test_stage(benchmark: Any, work: Work) -> None:
+    benchmark(work)
