@@ -24,12 +24,16 @@ Entry = dict[str, Any]
 
 
 def posts(path: Path) -> list[Post]:
-    """In the order of the recording. Raises OSError, or ValueError for what isn't a HAR."""
+    """In the order of the recording. Raises OSError, or ValueError for what isn't a HAR or holds
+    nothing to post."""
     try:
         entries = json.loads(path.read_bytes())["log"]["entries"]
-    except (ValueError, KeyError, TypeError) as error:
+        found = [post for entry in entries for post in _posts_of(entry)]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a HAR file: {error!r}") from error
-    return [post for entry in entries for post in _posts_of(entry)]
+    if not found:
+        raise ValueError(f"{path}: no request holds documents, and no response is huge")
+    return found
 
 
 def _posts_of(entry: Entry) -> Iterator[Post]:

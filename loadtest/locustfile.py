@@ -19,7 +19,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import gevent
-from locust import LoadTestShape, events
+from locust import LoadTestShape, events, log
 from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
@@ -98,6 +98,8 @@ def begin(environment: Any, **_: Any) -> None:
     )
     if not chosen.har and ReplayProducer in environment.user_classes:
         environment.user_classes.remove(ReplayProducer)
+    for producer in environment.user_classes:
+        environment.load.posts(producer.kind)
     if isinstance(environment.runner, WorkerRunner):
         environment.events.report_to_master.add_listener(partial(_report, environment.load))
         return
@@ -130,11 +132,13 @@ def finish(environment: Any, **_: Any) -> None:
 
 def _report(load: Load, *, client_id: str, data: dict[str, Any]) -> None:
     data["sent"] = {kind: asdict(sent) for kind, sent in load.take_sent().items()}
+    data["has_failed"] = log.unhandled_greenlet_exception
 
 
 def _take_report(load: Load, *, client_id: str, data: Mapping[str, Any]) -> None:
     for kind, sent in data["sent"].items():
         load.sent[kind].add(Sent(**sent))
+    load.has_failed |= data["has_failed"]
 
 
 def _measured(environment: Any) -> Result:
@@ -143,13 +147,20 @@ def _measured(environment: Any) -> Result:
         all_sent.add(sent)
     end_s = stats.total.last_request_timestamp or stats.total.start_time
     before, after = environment.documents_before, _settled_documents(options.admin)
+    faults = accounting.faults(all_sent, before, after)
+    if (
+        environment.load.has_failed
+        or log.unhandled_greenlet_exception
+        or environment.runner.exceptions
+    ):
+        faults.append("the load itself failed: see the exceptions above")
     return Result(
         shape=options.shape,
         users=options.num_users or USERS,
         seconds=round(end_s - stats.total.start_time, 3),
         kinds={kind: _figures(kind, sent, stats) for kind, sent in environment.load.sent.items()},
         service=accounting.growth(before, after),
-        faults=accounting.faults(all_sent, before, after),
+        faults=faults,
         memory=memory.judged(environment.memory),
     )
 

@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loadtest import result
+from loadtest import har, result, thresholds
 from loadtest.shapes import SECONDS, SHAPES
 from loadtest.sinks import Sink, running_sink
 from profiling import cpu
@@ -46,15 +46,16 @@ def main() -> int:
     started_at = datetime.now(UTC)
     commit = _commit()
     folder = arguments.results / f"{started_at:%Y%m%dT%H%M%SZ}-{commit}"
-    folder.mkdir(parents=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _check_files(arguments)
+        folder.mkdir(parents=True)
         with running_sink(arguments.elasticsearch, folder / "sink.log") as sink:
             with _service(arguments, sink.url, folder) as (url, admin):
                 _keep_configuration(arguments, started_at, commit, folder)
                 code = _run_locust(_locust_command(arguments, url, admin, folder))
             fault = _fault_of(sink, folder)
-    except (BenchError, OSError) as error:
+    except (BenchError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -63,6 +64,14 @@ def main() -> int:
         print(f"✗ {fault}")
     print(f"results: {folder}")
     return code or int(bool(fault))
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Raises OSError or ValueError, before anything is started."""
+    if arguments.har:
+        har.posts(arguments.har)
+    if arguments.thresholds:
+        thresholds.load(arguments.thresholds)
 
 
 @contextmanager

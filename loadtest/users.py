@@ -52,6 +52,7 @@ class Load:
         self.options = options
         self.random = Random(options.seed)
         self.sent: dict[str, Sent] = defaultdict(Sent)
+        self.has_failed = False  # in a process that has reported
         self.posts = cache(self._posts)
 
     def _posts(self, kind: Kind) -> Sequence[Post]:

@@ -7,12 +7,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from loadtest import result
 from loadtest.posts import KINDS
 from loadtest.result import Result
+from tests.fakes import ScriptedElasticsearch
+from tests.service import Service
 
 SECONDS = 5
 USERS = 24  # at least one of each kind
@@ -31,6 +34,15 @@ HAR = {
         ]
     }
 }
+LOCUSTFILE = "loadtest/locustfile.py"
+BROKEN_LOCUSTFILE = """
+from loadtest.locustfile import ChosenShape, SmallProducer
+
+
+class BrokenProducer(SmallProducer):
+    def __init__(self, environment):
+        raise RuntimeError("no posts today")
+"""
 
 
 @dataclass(frozen=True)
@@ -79,23 +91,43 @@ def run_bad(folder: Path) -> Run:
     return run(folder, limits, "--", "--buffers=1", "--buffer-wait-s=0.1")
 
 
+def run_broken(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A producer that fails by itself, before it has posted anything."""
+    file = folder / "broken.py"
+    file.write_text(BROKEN_LOCUSTFILE)
+    with ScriptedElasticsearch() as es, Service(folder / "data", es.url) as service:
+        target = ("--host", service.url, "--admin", service.admin)
+        return locust("-f", str(file), *target, "--run-time=2", "--shape=soak", *options)
+
+
+class Runs(NamedTuple):
+    good: Run
+    bad: Run
+    broken: subprocess.CompletedProcess[str]
+    broken_in_another_process: subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """At the same time: most of a run is waiting, for its seconds to pass."""
     with ThreadPoolExecutor() as pool:
-        good = pool.submit(run_good, tmp_path_factory.mktemp("good"))
-        bad = pool.submit(run_bad, tmp_path_factory.mktemp("bad"))
-        return good.result(), bad.result()
+        futures = (
+            pool.submit(run_good, tmp_path_factory.mktemp("good")),
+            pool.submit(run_bad, tmp_path_factory.mktemp("bad")),
+            pool.submit(run_broken, tmp_path_factory.mktemp("broken")),
+            pool.submit(run_broken, tmp_path_factory.mktemp("broken"), "--processes=1"),
+        )
+        return Runs(*(future.result() for future in futures))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def good(runs: tuple[Run, Run]) -> Run:
-    return runs[0]
+def good(runs: Runs) -> Run:
+    return runs.good
 
 
 @pytest.fixture(scope="module")
-def bad(runs: tuple[Run, Run]) -> Run:
-    return runs[1]
+def bad(runs: Runs) -> Run:
+    return runs.bad
 
 
 def test_kept_thresholds_exit_with_zero(good: Run) -> None:
@@ -150,17 +182,35 @@ def test_shed_posts_are_counted_apart_and_are_no_failures(bad: Run) -> None:
         assert "SHED" in {row["Type"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.parametrize("option", ["--har", "--thresholds"])
+def test_a_file_that_is_missing_exits_with_two_before_any_load(tmp_path: Path, option: str) -> None:
+    missing = tmp_path / "missing"
+    command = [sys.executable, "-m", "loadtest.run", f"--results={tmp_path}", option, str(missing)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert str(missing) in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_producer_that_fails_by_itself_fails_the_run(runs: Runs) -> None:
+    for broken in (runs.broken, runs.broken_in_another_process):
+        assert "RuntimeError: no posts today" in broken.stderr
+        assert "✗ the load itself failed" in broken.stdout
+        assert broken.returncode == 1
+
+
 def test_a_service_that_is_not_there_fails_before_any_load() -> None:
     nowhere = "http://127.0.0.1:1"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless"),
-            *("--host", nowhere, "--admin", nowhere, "--run-time", "1"),
-        ],
+    done = locust("-f", LOCUSTFILE, "--host", nowhere, "--admin", nowhere, "--run-time", "1")
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+
+
+def locust(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "locust", "--headless", *options],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert done.returncode != 0
-    assert "Connection refused" in done.stderr

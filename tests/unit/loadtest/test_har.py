@@ -90,7 +90,10 @@ def test_paths_of_the_service_are_kept(tmp_path: Path, url: str, path: str) -> N
     ],
 )
 def test_what_holds_no_document_is_left_out(tmp_path: Path, skipped: dict[str, Any]) -> None:
-    assert recorded(tmp_path, skipped) == []
+    (post,) = recorded(tmp_path, skipped, entry(LINES))
+    assert post.body == LINES.encode()
+    with pytest.raises(ValueError, match=r"recording\.har: no request holds documents"):
+        recorded(tmp_path, skipped)
 
 
 def test_a_huge_response_becomes_an_oversized_document(tmp_path: Path) -> None:
@@ -108,7 +111,10 @@ def test_posts_keep_the_order_of_the_recording(tmp_path: Path) -> None:
     assert [post.body[:8] for post in found] == [b'{"n":1}\n', b'{"n":2}\n', b'{"@times', b"1\n"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"log":{}}', "not json"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"log":{}}', "not json", '{"log":{"entries":[{}]}}', '{"log":{"entries":[1]}}'],
+)
 def test_what_is_not_a_recording_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(text)
