@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from loadtest import result
-from loadtest.result import Result
+from loadtest.result import Result, legible
 
 TOLERANCE = 0.25  # of one run against the next of the same code, on a shared machine
 LEAST_MS = 10.0
@@ -54,7 +54,8 @@ def table(differences: Sequence[Difference], tolerance: float) -> str:
     for each in differences:
         mark = "✗" if each.is_worse(tolerance) else ""
         ratio = "" if each.ratio is None else f"{each.ratio:.2f}"
-        lines.append(f"{mark:<2}{each.name:<20}{each.before:>12,.4g}{each.after:>12,.4g}{ratio:>8}")
+        figures = f"{legible(each.before):>12}{legible(each.after):>12}"
+        lines.append(f"{mark:<2}{each.name:<20}{figures}{ratio:>8}")
     return "\n".join(lines)
 
 
@@ -73,6 +74,8 @@ def _overall(before: Result, after: Result) -> Iterator[Difference]:
     yield Difference("error ratio", before.error_ratio, after.error_ratio)
     yield Difference("shed ratio", before.shed_ratio, after.shed_ratio)
     yield Difference("faults", len(before.faults), len(after.faults))
+    if before.memory is not None and after.memory is not None:
+        yield Difference("memory MB", before.memory.peak_mb, after.memory.peak_mb)
 
 
 def _latencies(before: Result, after: Result, least_ms: float) -> Iterator[Difference]:

@@ -75,3 +75,8 @@ def read(path: Path) -> Result:
     """From a folder of results or the file itself; raises OSError or msgspec.DecodeError."""
     file = path / FILE if path.is_dir() else path
     return msgspec.json.decode(file.read_bytes(), type=Result)
+
+
+def legible(figure: float) -> str:
+    """With as many digits as a reader wants."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.4g}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest.result import Memory, Result
+from loadtest.result import Memory, Result, legible
 from loadtest.shapes import Shape
 
 DEFAULT_FILE = Path(__file__).with_name("thresholds.toml")
@@ -82,13 +82,9 @@ def table(checks: Sequence[Check]) -> str:
     lines = [f"{'':<2}{'threshold':<24}{'measured':>14}    limit"]
     for each in checks:
         mark, relation = ("✓", "✗")[not each.is_kept], ("≤", "≥")[each.is_minimum]
-        measured, limit = map(_figure, (each.measured, each.limit))
+        measured, limit = map(legible, (each.measured, each.limit))
         lines.append(f"{mark:<2}{each.name:<24}{measured:>14}  {relation} {limit}")
     return "\n".join(lines)
-
-
-def _figure(figure: float) -> str:
-    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.4g}"
 
 
 def _overall(result: Result, limits: Limits) -> Iterator[Check]:

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest import compare, result
 from loadtest.compare import Difference
-from loadtest.result import Figures, Result
+from loadtest.result import Figures, Memory, Result
 from profiling.compare import markdown
 from profiling.rows import Row
 
@@ -59,6 +59,16 @@ def test_only_kinds_of_both_runs_are_compared() -> None:
     other = msgspec.structs.replace(RUN, kinds={"gzip": BULK})
     names = {each.name for each in compare.differences(RUN, other)}
     assert names == {"documents/s", "error ratio", "shed ratio", "faults"}
+
+
+def test_memory_is_compared_where_both_runs_tell() -> None:
+    small, large = (
+        msgspec.structs.replace(RUN, memory=Memory(peak_mb=peak_mb, slope_mb_per_minute=None))
+        for peak_mb in (100, 150)
+    )
+    table = compare.table(compare.differences(small, large), 0.25)
+    assert "✗ memory MB" in table
+    assert "memory MB" not in compare.table(compare.differences(RUN, large), 0.25)
 
 
 def test_the_table_marks_what_got_worse() -> None:
