@@ -53,7 +53,7 @@ PRODUCERS = (
     DisconnectProducer,
     ReplayProducer,
 )
-SETTLE_S = 30.0  # for what was accepted to reach Elasticsearch, after the last post
+SETTLE_S = 30.0  # what was accepted may need longer to be indexed, but not without any progress
 LAST_REPORTS_S = 6.0  # for the last posts of other processes, which report every 3 s
 USERS = 20
 
@@ -190,10 +190,12 @@ def _figures(kind: str, sent: Sent, stats: Any) -> Figures:
 
 
 def _settled_documents(admin: str) -> dict[str, int]:
-    """The service's counts once every document has its outcome, or when that takes too long."""
-    deadline = time.monotonic() + SETTLE_S
+    """The service's counts once every document has its outcome, or when no other comes to one."""
+    counts: dict[str, int] = {}
     while True:
-        counts: dict[str, int] = _status(admin)["documents"]
+        before, counts = counts, _status(admin)["documents"]
+        if counts != before:
+            deadline = time.monotonic() + SETTLE_S
         if accounting.is_settled(counts) or time.monotonic() > deadline:
             return counts
         gevent.sleep(0.1)
