@@ -266,7 +266,13 @@ class Supervisor:
             lost += self._totals.bury(worker.scoreboard).lost
             worker.close()
         ledger = self._totals.ledger()
-        log.info("stopped", received=ledger.received, indexed=ledger.indexed, lost=lost)
+        log.info(
+            "stopped",
+            received=ledger.received,
+            indexed=ledger.indexed,
+            spooled=ledger.spooled,  # delivered after the next start
+            lost=lost,
+        )
 
 
 class _AdminServer(uvicorn.Server):
