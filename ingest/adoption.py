@@ -9,8 +9,6 @@ from typing import TypeVar
 import structlog
 
 from ingest import metrics
-from ingest.chunk import Chunk, Lot
-from ingest.intake import NoIntake
 from ingest.scoreboard import Scoreboard
 from ingest.spool import Orphan, Recovered, SpoolError, Surroundings, adopt, orphans
 from ingest.spooling import Spooling
@@ -100,14 +98,11 @@ class Adoption:
         log.info("drained and removed an adopted spool", path=str(orphan.path), documents=documents)
 
     def _deliver(self, orphan: Orphan, recovered: Recovered) -> None:
-        count, first = recovered.count, recovered.first_sequence
         ledger = self._scoreboard.ledger
-        ledger.recovered += count
-        ledger.spooled += count
+        ledger.recovered += recovered.count
+        ledger.spooled += recovered.count
         self._scoreboard.publish()
-        lot = Lot(NoIntake(), count, orphan, is_spooled=True)
-        sequences = range(first, first + count)
-        self._spooling.deliver(Chunk(recovered.payload, count, lot, sequences, range(count)))
+        self._spooling.deliver(recovered, orphan)
 
     def _lose(self, orphan: Orphan, documents: int) -> None:
         """Documents of damaged records came out of the spool, too, and end here."""

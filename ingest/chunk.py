@@ -43,7 +43,6 @@ class Chunk:
     sequences: Sequence[int]
     positions: Sequence[int]
     attempts: int = 0
-    spooled_bytes: int = 0  # while the bytes are only on disk
     originals: Mapping[int, bytes] = field(default_factory=dict)
     is_settled: bool = False
 

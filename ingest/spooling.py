@@ -1,17 +1,16 @@
 """What makes an ack durable: chunks go to the spool first, and on from there.
 
     pipeline ─▶ spool ─▶ fdatasync ─▶ (ack) ─▶ batcher        while Elasticsearch keeps up
-                                        └─▶ backlog           while it does not: memory is let go,
-                                                              the bytes are read back from disk
-    orphans' records ──────────────────────▶ batcher          interleaved with the backlog
+                                        └─▶ deferred          while it does not: memory is let go
+                                               └──▶ batcher   of, the bytes are read back from disk
+    orphans' records ──────────────────────▶ batcher          interleaved with those
 
 Chunks of one turn of the loop share a record: a record costs 15 µs, which small posts would feel.
-Live chunks may fill half of the pending bytes, the backlog is fed up to three quarters: after an
-outage both go on, oldest first, and neither starves the other.
+Live chunks may fill half of the pending bytes; from then on all are deferred, until a quarter is
+taken. What was deferred is fed up to three quarters: after an outage it goes first, oldest first.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,14 +19,23 @@ import structlog
 from ingest import metrics
 from ingest.backpressure import Backpressure
 from ingest.batcher import Batcher
-from ingest.chunk import Chunk, Lot
+from ingest.chunk import Chunk, Keeper, Lot
 from ingest.errors import RequestError, Shed, Unavailable
-from ingest.intake import Intake
+from ingest.intake import Intake, NoIntake
 from ingest.scoreboard import Scoreboard
-from ingest.spool import DiskSpool, Record, RecordDamaged, SpoolError, SpoolFull, SpoolUnavailable
+from ingest.spool import (
+    DiskSpool,
+    Record,
+    RecordDamaged,
+    Recovered,
+    SpoolError,
+    SpoolFull,
+    SpoolUnavailable,
+)
 from ingest.spool.committer import OnCommitted
 
 LIVE_SHARE = 0.5
+LIVE_AGAIN_SHARE = 0.25  # few changes: what was deferred in one go is one handle
 BACKLOG_SHARE = 0.75
 IDLE_S = 0.05  # how soon the feeder looks again when there was no room
 GROUP_BYTES_MAX = 1 << 20
@@ -44,10 +52,6 @@ class Group:
     @property
     def count(self) -> int:
         return sum(chunk.count for chunk in self.chunks)
-
-    @property
-    def spooled_bytes(self) -> int:
-        return sum(chunk.spooled_bytes for chunk in self.chunks)
 
 
 class Spooling:
@@ -69,7 +73,7 @@ class Spooling:
         self._gathered: list[Chunk] = []
         self._gathered_bytes = 0
         self._uncommitted_bytes = 0  # pending, too, and not in anybody's way
-        self._backlog: deque[Group] = deque()
+        self._is_deferring = False
         self._is_stopping = False
         self._spool = open_spool(
             lambda *committed: loop.call_soon_threadsafe(self._on_committed, *committed)
@@ -132,8 +136,8 @@ class Spooling:
                 self._scoreboard.add(metrics.SPOOL_COMMITTED, len(group.chunks))
                 for chunk in group.chunks:
                     self._count_spooled(chunk.lot)
-            if error is None and self._is_live_full:
-                self._set_aside(group)
+            if error is None and self._must_defer():
+                self._defer(group)
             else:
                 for chunk in group.chunks:
                     self._batcher.add(chunk)
@@ -145,11 +149,12 @@ class Spooling:
                 assert isinstance(intake, Intake)
                 intake.commit(chunk.positions, refusal)
 
-    @property
-    def _is_live_full(self) -> bool:
+    def _must_defer(self) -> bool:
         room = self._backpressure
         live_bytes = room.pending_bytes - self._uncommitted_bytes
-        return live_bytes > LIVE_SHARE * room.max_pending_bytes
+        share = LIVE_AGAIN_SHARE if self._is_deferring else LIVE_SHARE
+        self._is_deferring = live_bytes > share * room.max_pending_bytes
+        return self._is_deferring
 
     def _count_spooled(self, lot: Lot) -> None:
         ledger = self._scoreboard.ledger
@@ -157,40 +162,33 @@ class Spooling:
         ledger.in_memory_unacked -= lot.unsettled
         ledger.spooled += lot.unsettled
 
-    def _set_aside(self, group: Group) -> None:
-        """Keep only the handles; each chunk remembers its size in the record."""
+    def _defer(self, group: Group) -> None:
+        """Let go of all that the documents take in memory, originals as well."""
+        assert group.record is not None
+        self._spool.defer(group.record)
         for chunk in group.chunks:
-            self._backpressure.release(len(chunk.bulk))  # originals stay
-            chunk.spooled_bytes, chunk.bulk = len(chunk.bulk), b""
-        self._backlog.append(group)
+            self._backpressure.release(chunk.held_bytes)
 
     # delivering what memory could not hold
 
     async def feed(self) -> None:
-        """Bring the backlog back from disk, oldest first, as far as there is room."""
+        """Bring deferred documents back from disk, oldest first, as far as there is room."""
+        size_bytes = 0  # of the last record: the next one may take as much
         while True:
-            if not self._backlog or not self.has_room_for(self._backlog[0].spooled_bytes):
+            if not self._spool.has_deferred or not self.has_room_for(size_bytes):
                 await asyncio.sleep(IDLE_S)
                 continue
-            group = self._backlog.popleft()
-            assert group.record is not None
             try:
-                payload = await asyncio.to_thread(self._spool.read, group.record)
+                recovered = await asyncio.to_thread(self._spool.bring_back)
             except RecordDamaged as error:
-                self._lose(group, str(error))
+                self._lose(error.sequences, str(error))
             except (OSError, SpoolError) as error:
                 log.error("a record of the spool can not be read; trying again", reason=str(error))
-                self._backlog.appendleft(group)
                 await asyncio.sleep(1.0)
             else:
-                self._bring_back(group, payload)
-
-    def _bring_back(self, group: Group, payload: bytes) -> None:
-        start = 0
-        for chunk in group.chunks:
-            chunk.bulk = payload[start : start + chunk.spooled_bytes]
-            start += chunk.spooled_bytes
-            self.deliver(chunk)
+                assert recovered is not None  # nobody else brings any back
+                size_bytes = len(recovered.payload)
+                self.deliver(recovered, self._spool)
 
     def has_room_for(self, size_bytes: int) -> bool:
         """Whether so much of the backlog may come into memory; one record always may."""
@@ -199,24 +197,24 @@ class Spooling:
         is_room = room.pending_bytes + size_bytes <= share or not room.pending_bytes
         return is_room and not self._is_stopping
 
-    def deliver(self, chunk: Chunk) -> None:
-        """Send documents that were read back from disk."""
+    def deliver(self, recovered: Recovered, keeper: Keeper) -> None:
+        """Send documents that were read back from disk, where they count as spooled."""
+        count, first = recovered.count, recovered.first_sequence
+        lot = Lot(NoIntake(), count, keeper, is_spooled=True)
+        chunk = Chunk(recovered.payload, count, lot, range(first, first + count), range(count))
         self._backpressure.hold(len(chunk.bulk))
         self._batcher.add(chunk)
 
-    def _lose(self, group: Group, reason: str) -> None:
-        """A record that is damaged on disk: counted, named, and not waited for."""
-        log.error("documents are lost: damaged in the spool", documents=group.count, reason=reason)
+    def _lose(self, sequences: range, reason: str) -> None:
+        """Records that are damaged on disk: counted, named, and not waited for."""
+        documents = len(sequences)
+        log.error("documents are lost: damaged in the spool", documents=documents, reason=reason)
         self._scoreboard.add(metrics.SPOOL_DAMAGED)
         ledger = self._scoreboard.ledger
-        for chunk in group.chunks:
-            ledger.spooled -= chunk.count
-            ledger.lost_acked += chunk.count
-            chunk.lot.unsettled = 0
+        ledger.spooled -= documents
+        ledger.lost_acked += documents
         self._scoreboard.publish()
-        for chunk in group.chunks:
-            self._spool.settle(chunk.sequences)
-            self._backpressure.release(chunk.held_bytes)  # the originals
+        self._spool.settle(sequences)
 
     # the end
 

@@ -44,6 +44,9 @@ A crash may repeat documents (about a second's worth, behind the cursor) and may
 that were written and never acked. It loses none that was acked, and brings none that was not
 appended. Documents carry their `_id`, which makes repeats invisible.
 
+Where memory has no room for what is durable, its handles are let go of as well: the backlog is a few
+stretches of the files, read back record by record (see `backlog`).
+
 A spool of another make, for example a Kafka topic, takes the place of `DiskSpool` and `Orphan` by
 offering `Spool` and `Leftover`.
 """
@@ -98,17 +101,20 @@ Token = TypeVar("Token", contravariant=True)
 
 
 class Spool(Protocol[Token]):
-    """What the service sees of the queue: chunks go in, are read back, and are settled.
+    """What the service sees of the queue: chunks go in, may wait there, and are settled.
 
     `append` returns at once; the token comes back, in a list with others, when the chunk is
-    durable or could not be made so. Sequences rise from one append to the next.
+    durable or could not be made so. Sequences rise from one append to the next. What memory has no
+    room for is deferred, and brought back in the same order.
     """
 
     def append(
         self, payload: Buffer | Sequence[Buffer], count: int, first_sequence: int, token: Token
     ) -> Record: ...
 
-    def read(self, record: Record) -> bytes: ...
+    def defer(self, record: Record) -> None: ...
+
+    def bring_back(self) -> Recovered | None: ...
 
     def settle(self, sequences: Sequence[int]) -> None: ...
 
@@ -117,8 +123,6 @@ class Leftover(Protocol):
     """What a dead process left: its records stream out again and are settled here."""
 
     def records(self) -> Iterator[Recovered]: ...
-
-    def read(self, record: Record) -> bytes: ...
 
     def settle(self, sequences: Sequence[int]) -> None: ...
 

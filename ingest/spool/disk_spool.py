@@ -13,6 +13,7 @@ from ingest.spool.format import PAYLOAD_BYTES_MAX
 from ingest.spool.group import Entry
 from ingest.spool.quota import Quota
 from ingest.spool.record import Record
+from ingest.spool.recovered import Recovered
 from ingest.spool.settings import SpoolLimits, Surroundings
 from ingest.spool.store import Store
 from ingest.spool.unsettled import Unsettled
@@ -95,12 +96,25 @@ class DiskSpool(Generic[T]):
             self._committer.put(Entry(record, pieces, token))
         return record
 
-    def read(self, record: Record) -> bytes:
-        """The payload from disk, proven by its checksum; blocks for the disk.
+    def defer(self, record: Record) -> None:
+        """The documents of a durable record wait on disk; the handle is not to be used again.
 
-        Raises RecordDamaged, SpoolUnavailable (not written, or its write failed), OSError.
+        However many wait, they take no memory worth speaking of.
         """
-        return self._store.read(record)
+        self._unsettled.defer(record)
+
+    @property
+    def has_deferred(self) -> bool:
+        """Whether `bring_back` has something to do."""
+        return self._unsettled.oldest_stretch is not None
+
+    def bring_back(self) -> Recovered | None:
+        """The oldest deferred record, proven by its checksum; blocks for the disk.
+
+        Raises RecordDamaged: the documents that it names can not be read; settle them as lost.
+        Raises OSError, which leaves everything as it was.
+        """
+        return self._store.bring_back()
 
     def settle(self, sequences: Sequence[int]) -> None:
         """These documents have their outcome. Unknown and repeated sequences are ignored."""

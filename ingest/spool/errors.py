@@ -24,7 +24,11 @@ class SpoolFull(SpoolUnavailable):
 
 
 class RecordDamaged(SpoolError):
-    """The record can not be read back as it was written."""
+    """Deferred documents can not be read back as they were written: those of these `sequences`."""
+
+    def __init__(self, message: str, sequences: range) -> None:
+        super().__init__(message)
+        self.sequences = sequences
 
 
 class UnknownVersion(SpoolError):

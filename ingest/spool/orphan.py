@@ -88,10 +88,6 @@ class Orphan:
         """These documents have their outcome. Unknown and repeated sequences are ignored."""
         self._unsettled.settle(sequences)
 
-    def read(self, record: Record) -> bytes:
-        """A record's payload once more. Raises RecordDamaged, OSError."""
-        return self._reclaimer.read(record)
-
     def advance(self) -> None:
         """Persists how far all is settled and removes the files below; `records` does it as well.
 

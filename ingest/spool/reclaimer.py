@@ -3,19 +3,12 @@ then sync of the directory, then its room a step at a time. Depths are computed 
 never stored.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ingest.spool.cursor import Cursor
 from ingest.spool.directory import CURSOR, Directory
-from ingest.spool.errors import RecordDamaged
 from ingest.spool.files import Files
-from ingest.spool.format import (
-    RECORD_HEADER_BYTES,
-    Position,
-    is_record_intact,
-)
-from ingest.spool.record import Record
+from ingest.spool.format import FILE_HEADER_BYTES, Position, find_file_name
 from ingest.spool.removal import STEP_BYTES, Removal
 
 
@@ -46,24 +39,24 @@ class Reclaimer:
         self._sizes[number] = size
 
     def path(self, number: int) -> Path:
-        """Raises RecordDamaged if the file was removed, that is: wholly settled."""
-        name = self._names.get(number)
-        if name is None:
-            raise RecordDamaged(f"spool file {number} is not there any more")
-        return self._directory.path / name
+        return self._directory.path / self._names[number]
 
-    def read(self, record: Record) -> bytes:
-        """The record's payload, proven by its checksum. Raises RecordDamaged, OSError."""
-        descriptor = self._files.open_for_reading(self.path(record.file))
-        try:
-            header = self._files.pread(descriptor, RECORD_HEADER_BYTES, record.offset)
-            start = record.offset + RECORD_HEADER_BYTES
-            payload = read_fully(self._files.pread, descriptor, record.length, start)
-        finally:
-            self._files.close(descriptor)
-        if len(payload) != record.length or not is_record_intact(header, payload):
-            raise RecordDamaged(f"record {record.first_sequence} at {self.path(record.file)}")
-        return payload
+    def size(self, number: int) -> int:
+        """The bytes of a file that are proven to be on disk."""
+        return self._sizes[number]
+
+    def salt(self, number: int) -> int:
+        """What a file's name says."""
+        found = find_file_name(self._names[number])
+        assert found is not None
+        return found[1]
+
+    def at_or_behind(self, position: Position) -> Position:
+        """Where the next record lies: behind a file's end, at the start of the next, if any."""
+        if position.offset < self._sizes[position.file]:
+            return position
+        later = [number for number in list(self._names) if number > position.file]
+        return Position(min(later), FILE_HEADER_BYTES, 0) if later else position
 
     def advance(self, position: Position) -> None:
         """Makes the low-water mark durable, then removes the files below. Raises OSError.
@@ -99,16 +92,3 @@ class Reclaimer:
         except FileNotFoundError:
             pass
         del self._names[number], self._sizes[number]
-
-
-def read_fully(
-    pread: Callable[[int, int, int], bytes], descriptor: int, length: int, offset: int
-) -> bytes:
-    """`length` bytes from `offset`, or fewer where the file ends."""
-    content = pread(descriptor, length, offset)
-    while 0 < len(content) < length:
-        more = pread(descriptor, length - len(content), offset + len(content))
-        if not more:
-            break
-        content += more
-    return content

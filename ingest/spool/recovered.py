@@ -1,4 +1,4 @@
-"""What comes out of an adopted directory, and what could not."""
+"""What comes out of a directory again, and what could not."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from ingest.spool.recovery import DamagedRange
 
 @dataclass(slots=True, frozen=True)
 class Recovered:
-    """An unsettled record of an adopted directory. `record` reads its payload again.
+    """A record that was read back. `record` is its handle.
 
-    `missing_before`: documents of damaged records between the last one and this. The cursor passes
+    `missing_before`, of an adopted directory: documents of damaged records between the last one and this. The cursor passes
     them when all before them is settled and the next one is asked for: who counts them in between
     counts them once.
     """

@@ -7,7 +7,7 @@ magic, salt and checksum all hold; nothing behind it is given up. Nothing here w
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ingest.spool.files import Files
@@ -19,7 +19,6 @@ from ingest.spool.format import (
     record_needle,
     try_record_header,
 )
-from ingest.spool.reclaimer import read_fully
 
 SEARCH_BLOCK_BYTES = 1024 * 1024
 
@@ -49,14 +48,14 @@ class DamagedRange:
 
 
 class Scan:
-    """One pass over an open spool file. The salt comes from its name."""
+    """One pass over an open spool file, as far as `end`. The salt comes from its name."""
 
-    def __init__(self, files: Files, descriptor: int, salt: int) -> None:
+    def __init__(self, files: Files, descriptor: int, salt: int, end: int | None = None) -> None:
         self._files = files
         self._descriptor = descriptor
         self._salt = salt
         self._needle = record_needle(salt)
-        self._size = files.size(descriptor)
+        self._size = files.size(descriptor) if end is None else end
 
     def items(self, start: int = FILE_HEADER_BYTES) -> Iterator[FoundRecord | DamagedRange]:
         """Everything from `start` to the end of the file, without a gap."""
@@ -119,6 +118,19 @@ class Scan:
                 at = block.find(self._needle, at + 1)
             start += SEARCH_BLOCK_BYTES
         return self._size
+
+
+def read_fully(
+    pread: Callable[[int, int, int], bytes], descriptor: int, length: int, offset: int
+) -> bytes:
+    """`length` bytes from `offset`, or fewer where the file ends."""
+    content = pread(descriptor, length, offset)
+    while 0 < len(content) < length:
+        more = pread(descriptor, length - len(content), offset + len(content))
+        if not more:
+            break
+        content += more
+    return content
 
 
 def read_if_readable(files: Files, descriptor: int, length: int, offset: int) -> bytes:

@@ -3,14 +3,15 @@
 from pathlib import Path
 from uuid import UUID
 
+from ingest.spool.backlog import Backlog
 from ingest.spool.directory import Directory, create_directory, list_directories
-from ingest.spool.errors import RecordDamaged, SpoolUnavailable
+from ingest.spool.errors import SpoolUnavailable
 from ingest.spool.file import SpoolFile, create_spool_file, make_header
 from ingest.spool.format import FILE_HEADER_BYTES
 from ingest.spool.quarantine import Quarantine
 from ingest.spool.reclaimer import Reclaimer
 from ingest.spool.record import Record
-from ingest.spool.recovery import DamagedRange, Scan
+from ingest.spool.recovered import Recovered
 from ingest.spool.settings import SpoolLimits, Surroundings
 from ingest.spool.unsettled import Unsettled
 
@@ -19,7 +20,7 @@ _SALT_BYTES = 8
 
 class Store:
     """Directory, cursor and the file that is being written. Used by the committer's thread alone,
-    but for `read`.
+    but for `bring_back`.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Store:
         self._unsettled = unsettled
         self._directory: Directory | None = None
         self._reclaimer: Reclaimer | None = None
+        self._backlog: Backlog | None = None
         self._file: SpoolFile | None = None
         self._next_number = 1
 
@@ -59,6 +61,8 @@ class Store:
             directory.close()
             raise
         self._directory, self._reclaimer = directory, reclaimer
+        quarantine = Quarantine(self._files, directory.path)
+        self._backlog = Backlog(self._files, reclaimer, self._unsettled, quarantine)
 
     def file_for(self, record: Record) -> SpoolFile:
         """The file that takes this record; begins one when there is none or it is full."""
@@ -150,27 +154,9 @@ class Store:
         except OSError:
             return 0
 
-    def read(self, record: Record) -> bytes:
-        """Raises RecordDamaged, SpoolUnavailable, OSError. Any thread may call it."""
-        if not record.is_stored or self._reclaimer is None:
-            raise SpoolUnavailable(f"record {record.first_sequence} is not on disk")
-        try:
-            return self._reclaimer.read(record)
-        except RecordDamaged:
-            self._set_aside(record)
-            raise
-
-    def _set_aside(self, record: Record) -> None:
-        """Its file goes when all in it is settled; the damaged bytes are for a person."""
-        directory, reclaimer = self._opened()
-        path = reclaimer.path(record.file)
-        descriptor = self._files.open_for_reading(path)
-        try:
-            scan = Scan(self._files, descriptor, salt=0)
-            damage = DamagedRange(record.offset, record.size, is_tail=False)
-            Quarantine(self._files, directory.path).keep(scan, record.file, path, damage)
-        finally:
-            self._files.close(descriptor)
+    def bring_back(self) -> Recovered | None:
+        """See `Backlog`. One other thread may call it."""
+        return self._backlog.bring_back() if self._backlog else None
 
     def close(self) -> None:
         """Removes the directory if everything is settled, else leaves it to be adopted."""

@@ -1,11 +1,13 @@
 """What the spool still has to keep: records in the order of their sequences."""
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from threading import Lock
 
 from ingest.spool.format import Position
 from ingest.spool.record import Record
+from ingest.spool.stretch import Stretch
 
 _COMPACT_AT = 4096
 
@@ -14,15 +16,18 @@ class Unsettled:
     """Records that are not wholly settled, and the low-water mark below which all are.
 
     Bulk requests complete out of order, so settled records wait here until those before them are
-    settled too. Safe to use from several threads; no call takes longer than its own sequences.
+    settled too. Deferred records that follow each other share one handle, a stretch. Safe to use
+    from several threads; no call takes longer than its own sequences.
     """
 
     def __init__(self, next_sequence: int = 0) -> None:
         self._lock = Lock()
         self._next_sequence = next_sequence
-        self._records: list[Record] = []
+        self._records: list[Record | Stretch] = []
         self._firsts: list[int] = []
+        self._stretches = deque[Stretch]()
         self._head = 0
+        self._compact_at = _COMPACT_AT
         self.documents = 0
         self.bytes = 0
         self.settled_bytes_total = 0
@@ -40,6 +45,8 @@ class Unsettled:
                     f"sequence {record.first_sequence} was used: the next is {self._next_sequence}"
                 )
             self._next_sequence = record.first_sequence + record.count
+            if len(self._records) >= self._compact_at:
+                self._compact()
             self._records.append(record)
             self._firsts.append(record.first_sequence)
             self.documents += record.count
@@ -62,6 +69,39 @@ class Unsettled:
             if dropped:
                 self.bytes -= record.size
 
+    def defer(self, record: Record) -> None:
+        """It is stored, none of it is settled, and none will be until it is brought back."""
+        with self._lock:
+            index = self._index_of(record.first_sequence)
+            before = self._records[index - 1] if index > self._head else None
+            if isinstance(before, Stretch) and before.end_sequence == record.first_sequence:
+                before.append(record)
+                del self._records[index], self._firsts[index]
+                return
+            stretch = self._records[index] = Stretch(record)
+            self._stretches.append(stretch)
+
+    @property
+    def oldest_stretch(self) -> Stretch | None:
+        """Of the deferred records; None where there are none."""
+        return self._stretches[0] if self._stretches else None
+
+    def bring_back(self, count: int, size: int, rest: Position) -> Record:
+        """A handle of the first `count` documents of the oldest stretch, which take `size` bytes;
+        what is left of the stretch begins at `rest`."""
+        with self._lock:
+            stretch = self._stretches[0]
+            index = self._index_of(stretch.first_sequence)
+            record = stretch.give_up(count, size, rest)
+            if stretch.is_done:
+                self._records[index] = record
+                self._stretches.popleft()
+            else:
+                self._firsts[index] = stretch.first_sequence
+                self._records.insert(index, record)
+                self._firsts.insert(index, record.first_sequence)
+            return record
+
     def low_water(self, end_file: int, end_offset: int) -> Position:
         """The position of the oldest record to be kept, or the given end of what is written.
 
@@ -82,7 +122,7 @@ class Unsettled:
         return now_s - oldest.appended_s if oldest else 0.0
 
     def _settle(self, start: int, stop: int) -> None:
-        index = max(bisect_right(self._firsts, start, self._head) - 1, self._head)
+        index = self._index_of(start)
         while index < len(self._firsts) and self._firsts[index] < stop:
             record = self._records[index]
             newly = record.settle(start, stop)
@@ -92,11 +132,18 @@ class Unsettled:
                 self.settled_bytes_total += record.size
             index += 1
 
-    def _find_oldest(self) -> Record | None:
+    def _index_of(self, sequence: int) -> int:
+        """Of the record that holds it, if any does."""
+        return max(bisect_right(self._firsts, sequence, self._head) - 1, self._head)
+
+    def _find_oldest(self) -> Record | Stretch | None:
         while self._head < len(self._records) and self._records[self._head].is_done:
             self._head += 1
-        if self._head > _COMPACT_AT and self._head * 2 > len(self._records):
-            del self._records[: self._head]
-            del self._firsts[: self._head]
-            self._head = 0
         return self._records[self._head] if self._head < len(self._records) else None
+
+    def _compact(self) -> None:
+        """Lets go of what is done, also behind a backlog that isn't."""
+        self._records = [record for record in self._records if not record.is_done]
+        self._firsts = [record.first_sequence for record in self._records]
+        self._head = 0
+        self._compact_at = max(_COMPACT_AT, 2 * len(self._records))

@@ -114,27 +114,33 @@ def fill(data_dir: Path) -> None:
         directory_id=UUID(int=1),
     )
     spool.open()
-    records = []
+    appended = 0
     while None in errors[-1:] or not errors:
         first = len(errors)
-        records.append(spool.append(os.urandom(50_000), 1, first, first))
+        record = spool.append(os.urandom(50_000), 1, first, first)
+        appended += 1
         spool.turn()
+        if errors[-1] is None:
+            spool.defer(record)
     assert isinstance(errors[-1], SpoolFull), errors
-    assert len(records) > 10
+    assert appended > 10
     assert not spool.reserve(1)
     stuffing = _stuff(data_dir / "stuffing")
-    for record in records[:-1]:
-        assert len(spool.read(record)) == 50_000
-    spool.settle(range(len(records)))
+    for _ in range(appended - 1):
+        recovered = spool.bring_back()
+        assert recovered is not None
+        assert len(recovered.payload) == 50_000
+    assert not spool.has_deferred
+    spool.settle(range(appended))
     for _ in range(3):
         threading.Event().wait(1.05)
         spool.turn()
     assert spool.reserve(50_000), "drained, and yet no room"
     stuffing.unlink()
-    spool.append(bytes(50_000), 1, len(records), len(records))
+    spool.append(bytes(50_000), 1, appended, appended)
     spool.turn()
     assert errors[-1] is None, errors[-1]
-    spool.settle([len(records)])
+    spool.settle([appended])
     spool.close()
     assert list((data_dir / "spool").iterdir()) == []
 
@@ -171,10 +177,13 @@ def starve(data_dir: Path) -> None:
         running.turn()
         running.settle([sequence - 1])
     assert errors == [None] * 10
-    assert "Too many open files" in _refusal(lambda: running.read(record))
+    running.defer(record)
+    assert "Too many open files" in _refusal(running.bring_back)
     for descriptor in taken:
         os.close(descriptor)
-    assert running.read(record) == bytes(4000)
+    recovered = running.bring_back()
+    assert recovered is not None
+    assert recovered.payload == bytes(4000)
     starting.turn()
     assert starting.is_healthy
     running.settle([9])

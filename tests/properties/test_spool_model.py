@@ -75,6 +75,8 @@ class SpoolMachine(RuleBasedStateMachine):
         self.rig = Rig(self.data_dir, self.files, directory_id=UUID(int=self.lives + 1))
         self.rig.next_sequence = next_sequence
         self.records: dict[int, Record] = {}
+        self.deferred: list[int] = []
+        self.deferred_to = -1
         self.heard = 0
 
     @rule(
@@ -122,11 +124,34 @@ class SpoolMachine(RuleBasedStateMachine):
                 self.settle_span(list(reversed(span)) if backwards else span)
 
     @rule(firsts=appended)
+    def defer(self, firsts: list[int]) -> None:
+        """As the service does: only what is durable, none of it settled, in its order."""
+        for first in firsts:
+            record, promise = self.records.get(first), self.promises[first]
+            if record and promise.is_kept and not promise.settled and first > self.deferred_to:
+                self.rig.spool.defer(record)
+                self.deferred_to = first
+                self.deferred.append(first)
+                del self.records[first]
+
+    @rule(times=st.integers(1, 5))
+    def bring_back(self, times: int) -> None:
+        for first in self.deferred[:times]:
+            recovered = self.rig.spool.bring_back()
+            assert recovered is not None
+            assert recovered.first_sequence == first
+            assert recovered.payload == self.promises[first].payload
+            self.records[first] = recovered.record
+        del self.deferred[:times]
+        assert self.rig.spool.has_deferred == bool(self.deferred)
+
+    @rule(firsts=appended)
     def read(self, firsts: list[int]) -> None:
+        on_disk = self.rig.on_disk()
         for first in firsts:
             record = self.records.get(first)
             if record and record.is_stored and self.promises[first].must_come:
-                assert self.rig.spool.read(record) == self.promises[first].payload
+                assert on_disk[first] == self.promises[first].payload
 
     @rule(
         operation=st.sampled_from(["pwritev", "fdatasync", "ftruncate", "open_new", "pwrite"]),
@@ -221,14 +246,15 @@ class SpoolMachine(RuleBasedStateMachine):
         unsettled = [
             self.promises[first].count - len(self.promises[first].settled) for first in stored
         ]
-        assert self.rig.spool.documents == sum(unsettled)
+        deferred = sum(self.promises[first].count for first in self.deferred)
+        assert self.rig.spool.documents == sum(unsettled) + deferred
         assert self.files.synced_after_failure == []
 
     @invariant()
     def a_look_inside_agrees(self) -> None:
         """At every moment `check` finds at least what is promised."""
         seen = {found.first_sequence for found in dump(self.rig.path)} if self.has_files() else {-1}
-        for first in self.records:
+        for first in [*self.records, *self.deferred]:
             assert first in seen or not self.promises[first].must_come
         if self.has_files():
             assert not check(self.rig.path).is_damaged

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool import RecordDamaged, Surroundings, UnknownVersion, adopt, check, orphans
+from ingest.spool import Surroundings, UnknownVersion, adopt, check, orphans
 from ingest.spool.format import (
     FILE_HEADER_BYTES,
     Position,
@@ -106,16 +106,6 @@ def test_files_go_while_later_ones_are_still_read(tmp_path: Path) -> None:
     assert left == sorted(left, reverse=True)
     assert left[-1] == 1
     orphan.remove()
-
-
-def test_a_settled_record_can_be_read_until_its_file_goes(tmp_path: Path) -> None:
-    orphan = take_over(_left(tmp_path))
-    handed_out = list(orphan.records())
-    assert orphan.read(handed_out[0].record) == payload_of(0, 1500)
-    orphan.settle(range(5))
-    orphan.remove()
-    with pytest.raises(RecordDamaged):
-        orphan.read(handed_out[0].record)
 
 
 def test_a_damaged_record_is_kept_aside_and_the_others_come(tmp_path: Path) -> None:

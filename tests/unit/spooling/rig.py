@@ -36,5 +36,5 @@ def on_disk(rig: SpoolingRig) -> list[bytes]:
 
 
 def fill(rig: SpoolingRig, size: int = FULL) -> None:
-    """As documents of other ack levels do; what is committed after this is set aside."""
+    """As documents of other ack levels do; what is committed after this is deferred."""
     rig.room.hold(size)
