@@ -6,11 +6,13 @@
     orphans' records ──────────────────────▶ batcher          interleaved with those
 
 Chunks of one turn of the loop share a record: a record costs 15 µs, which small posts would feel.
-Live chunks may fill half of the pending bytes; from then on all are deferred, until a quarter is
-taken. What was deferred is fed up to three quarters: after an outage it goes first, oldest first.
+Live chunks may fill half of the pending bytes; from then on all are deferred, until they fill only
+a quarter. What comes back from disk, oldest first, has a quarter of its own: after an outage both
+go on, and neither starves the other.
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +38,8 @@ from ingest.spool.committer import OnCommitted
 
 LIVE_SHARE = 0.5
 LIVE_AGAIN_SHARE = 0.25  # few changes: what was deferred in one go is one handle
-BACKLOG_SHARE = 0.75
+BACKLOG_SHARE = 0.25
+FED_SHARE = 0.75  # of all pending bytes: the rest is for what is not durable yet
 IDLE_S = 0.05  # how soon the feeder looks again when there was no room
 GROUP_BYTES_MAX = 1 << 20
 log = structlog.get_logger(__name__)
@@ -52,6 +55,23 @@ class Group:
     @property
     def count(self) -> int:
         return sum(chunk.count for chunk in self.chunks)
+
+
+class _Fed:
+    """The keeper of a record that was read back; tells when all of it is settled."""
+
+    __slots__ = ("_documents", "_keeper", "_on_settled")
+
+    def __init__(self, keeper: Keeper, documents: int, on_settled: Callable[[], None]):
+        self._keeper = keeper
+        self._documents = documents
+        self._on_settled = on_settled
+
+    def settle(self, sequences: Sequence[int]) -> None:
+        self._keeper.settle(sequences)
+        self._documents -= len(sequences)
+        if not self._documents:
+            self._on_settled()
 
 
 class Spooling:
@@ -73,6 +93,7 @@ class Spooling:
         self._gathered: list[Chunk] = []
         self._gathered_bytes = 0
         self._uncommitted_bytes = 0  # pending, too, and not in anybody's way
+        self._fed_bytes = 0  # read back from disk and not settled
         self._is_deferring = False
         self._is_stopping = False
         self._spool = open_spool(
@@ -151,7 +172,7 @@ class Spooling:
 
     def _must_defer(self) -> bool:
         room = self._backpressure
-        live_bytes = room.pending_bytes - self._uncommitted_bytes
+        live_bytes = room.pending_bytes - self._uncommitted_bytes - self._fed_bytes
         share = LIVE_AGAIN_SHARE if self._is_deferring else LIVE_SHARE
         self._is_deferring = live_bytes > share * room.max_pending_bytes
         return self._is_deferring
@@ -192,18 +213,25 @@ class Spooling:
 
     def has_room_for(self, size_bytes: int) -> bool:
         """Whether so much of the backlog may come into memory; one record always may."""
-        room = self._backpressure
-        share = BACKLOG_SHARE * room.max_pending_bytes
-        is_room = room.pending_bytes + size_bytes <= share or not room.pending_bytes
-        return is_room and not self._is_stopping
+        pending_bytes, most = self._backpressure.pending_bytes, self._backpressure.max_pending_bytes
+        if self._is_stopping:
+            return False
+        if self._fed_bytes and self._fed_bytes + size_bytes > BACKLOG_SHARE * most:
+            return False
+        return not pending_bytes or pending_bytes + size_bytes <= FED_SHARE * most
 
     def deliver(self, recovered: Recovered, keeper: Keeper) -> None:
         """Send documents that were read back from disk, where they count as spooled."""
-        count, first = recovered.count, recovered.first_sequence
-        lot = Lot(NoIntake(), count, keeper, is_spooled=True)
+        count, first, size_bytes = recovered.count, recovered.first_sequence, len(recovered.payload)
+        fed = _Fed(keeper, count, functools.partial(self._note_settled, size_bytes))
+        lot = Lot(NoIntake(), count, fed, is_spooled=True)
         chunk = Chunk(recovered.payload, count, lot, range(first, first + count), range(count))
-        self._backpressure.hold(len(chunk.bulk))
+        self._fed_bytes += size_bytes
+        self._backpressure.hold(size_bytes)
         self._batcher.add(chunk)
+
+    def _note_settled(self, size_bytes: int) -> None:
+        self._fed_bytes -= size_bytes
 
     def _lose(self, sequences: range, reason: str) -> None:
         """Records that are damaged on disk: counted, named, and not waited for."""

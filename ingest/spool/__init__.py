@@ -44,8 +44,8 @@ A crash may repeat documents (about a second's worth, behind the cursor) and may
 that were written and never acked. It loses none that was acked, and brings none that was not
 appended. Documents carry their `_id`, which makes repeats invisible.
 
-Where memory has no room for what is durable, its handles are let go of as well: the backlog is a few
-stretches of the files, read back record by record (see `backlog`).
+Where memory has no room for what is durable, its handles are let go of as well: the backlog is a
+few stretches of the files, read back record by record (see `backlog`).
 
 A spool of another make, for example a Kafka topic, takes the place of `DiskSpool` and `Orphan` by
 offering `Spool` and `Leftover`.

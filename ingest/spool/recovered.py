@@ -10,9 +10,9 @@ from ingest.spool.recovery import DamagedRange
 class Recovered:
     """A record that was read back. `record` is its handle.
 
-    `missing_before`, of an adopted directory: documents of damaged records between the last one and this. The cursor passes
-    them when all before them is settled and the next one is asked for: who counts them in between
-    counts them once.
+    `missing_before`, of an adopted directory: documents of damaged records between the last one and
+    this. The cursor passes them when all before them is settled and the next one is asked for: who
+    counts them in between counts them once.
     """
 
     payload: bytes

@@ -66,6 +66,29 @@ def test_the_backlog_is_not_fed_while_there_is_no_room(rig: SpoolingRig) -> None
     rig.feed_until(lambda: len(rig.chunks) == 1)
 
 
+def test_live_chunks_and_the_backlog_go_on_side_by_side(rig: SpoolingRig) -> None:
+    fill(rig)
+    old = [bulk_of(n, size=ROOM // 10) for n in range(5)]
+    for bulk in old:
+        rig.take(durable(), bulk)
+        rig.commit()
+    rig.room.release(FULL)
+    rig.feed_until(lambda: len(rig.chunks) == 2)
+    assert not rig.spooling.has_room_for(len(old[0]))
+    new = [bulk_of(n, size=ROOM // 10) for n in range(5, 8)]
+    for bulk in new:
+        rig.take(durable(), bulk)
+        rig.commit()
+    assert [chunk.bulk for chunk in rig.chunks] == [*old[:2], *new]
+    rig.settle(rig.chunks[:1])
+    rig.feed_until(lambda: len(rig.chunks) == 6)
+    assert rig.chunks[5].bulk == old[2]
+    rig.settle(rig.chunks[1:])
+    rig.feed_until(lambda: settled_as_they_come(rig) == 8)
+    assert rig.ledger == Ledger(received=8, indexed=8)
+    assert rig.room.pending_bytes == 0
+
+
 def test_what_is_deferred_stays_when_the_process_ends(rig: SpoolingRig) -> None:
     fill(rig)
     rig.take(durable(), bulk_of(0), bulk_of(1))
