@@ -154,7 +154,9 @@ class Settings(BaseSettings):
         16, description="buffers of a worker = bodies that are being read at the same time"
     )
     max_pending_bytes: Positive = Field(
-        48 * MiB, description="encoded and not yet delivered, a worker; beyond it, senders wait"
+        48 * MiB,
+        description="encoded and not yet delivered, a worker, with 1 KiB for each post; beyond it, "
+        "senders wait",
     )
     buffer_wait_s: Seconds = Field(
         2, description="how long a sender waits for a buffer or for room before 429"

@@ -115,7 +115,9 @@ SPOOL_COMMITTED = Metric(
     "ingest_spool_committed_chunks_total", "counter", "Chunks made durable; many share a sync."
 )
 BUFFERS_FREE = Metric("ingest_buffers_free", "gauge", "Buffers that no body is using.")
-PENDING_BYTES = Metric("ingest_pending_bytes", "gauge", "Encoded bytes that are not delivered yet.")
+PENDING_BYTES = Metric(
+    "ingest_pending_bytes", "gauge", "Encoded and not delivered yet, with 1 KiB for each post."
+)
 LOOP_LAG_SECONDS = Metric(
     "ingest_loop_lag_seconds",
     "histogram",

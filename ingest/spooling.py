@@ -130,7 +130,7 @@ class Spooling:
             self._loop.call_soon(self._submit)
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk.bulk)
-        self._uncommitted_bytes += len(chunk.bulk)
+        self._uncommitted_bytes += chunk.held_bytes
         if self._gathered_bytes >= GROUP_BYTES_MAX:
             self._submit()
 
@@ -152,7 +152,7 @@ class Spooling:
 
     def _on_committed(self, groups: Sequence[Group], error: SpoolError | None) -> None:
         for group in groups:
-            self._uncommitted_bytes -= sum(len(chunk.bulk) for chunk in group.chunks)
+            self._uncommitted_bytes -= sum(chunk.held_bytes for chunk in group.chunks)
             if error is None:
                 self._scoreboard.add(metrics.SPOOL_COMMITTED, len(group.chunks))
                 for chunk in group.chunks:
@@ -222,12 +222,12 @@ class Spooling:
 
     def deliver(self, recovered: Recovered, keeper: Keeper) -> None:
         """Send documents that were read back from disk, where they count as spooled."""
-        count, first, size_bytes = recovered.count, recovered.first_sequence, len(recovered.payload)
-        fed = _Fed(keeper, count, functools.partial(self._note_settled, size_bytes))
-        lot = Lot(NoIntake(), count, fed, is_spooled=True)
+        count, first = recovered.count, recovered.first_sequence
+        lot = Lot(NoIntake(), count, is_spooled=True)
         chunk = Chunk(recovered.payload, count, lot, range(first, first + count), range(count))
-        self._fed_bytes += size_bytes
-        self._backpressure.hold(size_bytes)
+        lot.keeper = _Fed(keeper, count, functools.partial(self._note_settled, chunk.held_bytes))
+        self._fed_bytes += chunk.held_bytes
+        self._backpressure.hold(chunk.held_bytes)
         self._batcher.add(chunk)
 
     def _note_settled(self, size_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.chunk import Chunk, halve, pairs, part
+from ingest.chunk import OVERHEAD_BYTES, Chunk, halve, pairs, part
 from tests.delivery_rig import CountingReceipt, chunk_of, ids_in
 
 RECEIPT = CountingReceipt(9)
@@ -40,11 +40,12 @@ def test_halves_are_the_whole(count: int) -> None:
     assert (dict(first.originals), dict(second.originals)) == ({}, {second.count - 1: b"x"})
 
 
-def test_held_bytes_are_what_is_sent_and_what_was_sent_to_us() -> None:
+def test_held_bytes_are_what_is_sent_what_was_sent_to_us_and_the_objects() -> None:
     chunk = chunk_of([0, 1, 2])
-    assert chunk.held_bytes == len(chunk.bulk)
+    assert chunk.held_bytes == len(chunk.bulk) + OVERHEAD_BYTES
     chunk.originals = {0: b"abc", 2: b"de"}
-    assert chunk.held_bytes == len(chunk.bulk) + 5
+    assert chunk.held_bytes == len(chunk.bulk) + 5 + OVERHEAD_BYTES
+    assert part(chunk, [2], 1).held_bytes == len(pairs(chunk.bulk)[2]) + 2 + OVERHEAD_BYTES
     assert sum(half.held_bytes for half in halve(chunk)) == chunk.held_bytes
 
 

@@ -70,7 +70,7 @@ def test_items_are_shared_out_to_their_chunks(delivery: Delivery) -> None:
     assert again[0].lot is batch[2].lot
     assert [[each.position for each in r.failures] for r in receipts] == [[11], [], [31]]
     assert [receipt.settled for receipt in receipts] == [2, 1, 1]
-    assert delivery.room.pending_bytes == len(again[0].bulk)
+    assert delivery.room.pending_bytes == again[0].held_bytes
     assert delivery.ledger.in_memory == 2
 
 
@@ -266,7 +266,7 @@ def test_a_request_that_can_not_be_told_stops_nobody(delivery: Delivery) -> None
     assert ids_in(rest.bulk) == [6]
     assert [receipt.settled for receipt in receipts] == [2, 2, 1, 1]
     assert (delivery.ledger.indexed, delivery.ledger.dead_letter) == (6, 1)
-    assert delivery.room.pending_bytes == len(rest.bulk)
+    assert delivery.room.pending_bytes == rest.held_bytes
     assert all(chunk.is_settled for chunk in chunks)
     assert not rest.is_settled
     mistakes = [line["times"] for line in lines if "exc_info" in line]

@@ -9,7 +9,7 @@ from ingest.spooling import LIVE_SHARE
 from tests.delivery_rig import chunk_of
 from tests.spooling_rig import SpoolingRig
 
-ROOM = 10_000
+ROOM = 100_000
 FULL = int(ROOM * LIVE_SHARE) + 1
 
 

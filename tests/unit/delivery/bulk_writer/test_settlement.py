@@ -72,7 +72,7 @@ def test_what_is_given_up_is_still_in_the_ledger(delivery_of: DeliveryOf) -> Non
     deliver_until(lambda: len(delivery.bulk.sent) >= 3, delivery, [chunk_of([0, 1, 2], receipt)])
     assert delivery.ledger.in_memory == 2
     assert receipt.settled == 1
-    assert delivery.room.pending_bytes == len(chunk_of([1, 2]).bulk)
+    assert delivery.room.pending_bytes == chunk_of([1, 2]).held_bytes
 
 
 def test_failures_of_an_indexed_request_name_their_positions(
