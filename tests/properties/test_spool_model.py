@@ -30,14 +30,10 @@ from ingest.spool.orphan import Orphan
 from ingest.spool.record import Record
 from ingest.spool.recovered import Recovered
 from tests.unit.spool.rig import Rig, UnsyncedFiles, payload_of
-from tests.unit.spool.scripted_files import ScriptedFiles
+from tests.unit.spool.scripted_files import QuickFiles
 
 SHAPES = st.tuples(st.integers(1, 5), st.sampled_from([1, 90, 1500, 4100]))  # documents, bytes
 SCALE = int(os.environ.get("INGEST_TEST_SCALE", "1"))
-
-
-class QuickFiles(ScriptedFiles, UnsyncedFiles):
-    """Faults by script, and nothing waits for the disk."""
 
 
 @dataclass

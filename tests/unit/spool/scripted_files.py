@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.spool.files import Buffer, Files
+from tests.unit.spool.rig import UnsyncedFiles
 
 _PASS = 0
 
@@ -116,3 +117,7 @@ class ScriptedFiles(Files):
         if error:
             self.fired.append(operation)
             raise OSError(error, os.strerror(error))
+
+
+class QuickFiles(ScriptedFiles, UnsyncedFiles):
+    """Faults by script, and nothing waits for the disk."""

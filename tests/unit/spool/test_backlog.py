@@ -13,14 +13,14 @@ from ingest.spool.record import Record
 from ingest.spool.stretch import Stretch
 from ingest.spool.unsettled import Unsettled
 from tests.unit.spool.rig import Rig, drain, payload_of, sequences_of
-from tests.unit.spool.scripted_files import ScriptedFiles
+from tests.unit.spool.scripted_files import QuickFiles, ScriptedFiles
 
 SIZE = 1500  # two records a file
 
 
 @pytest.fixture
 def files() -> ScriptedFiles:
-    return ScriptedFiles()
+    return QuickFiles()
 
 
 @pytest.fixture
