@@ -5,18 +5,16 @@ proven by its checksum. Where one is damaged, the next sound one is searched for
 tell how many documents are missing between.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ingest.spool.errors import RecordDamaged
 from ingest.spool.files import Files
-from ingest.spool.format import (
-    RECORD_HEADER_BYTES,
-    Position,
-    is_record_intact,
-    try_record_header,
-)
+from ingest.spool.format import Position
 from ingest.spool.quarantine import Quarantine
 from ingest.spool.reclaimer import Reclaimer
 from ingest.spool.recovered import Recovered
-from ingest.spool.recovery import DamagedRange, FoundRecord, Scan, read_fully
+from ingest.spool.recovery import DamagedRange, FoundRecord, Scan
 from ingest.spool.stretch import Stretch
 from ingest.spool.unsettled import Unsettled
 
@@ -42,72 +40,55 @@ class Backlog:
         if stretch is None:
             return None
         start = self._reclaimer.at_or_behind(Position(stretch.file, stretch.offset, 0))
-        found = self._read(start, stretch)
-        if found is None:
+        with self._scan(start.file, self._reclaimer.size(start.file)) as scan:
+            found = scan.read_record(start.offset)
+        if found is None or found.first_sequence != stretch.first_sequence:
             raise self._pass_over_damage(start, stretch)
         record = self._unsettled.bring_back(
             found.count, found.end - found.offset, Position(start.file, found.end, 0)
         )
         return Recovered(found.payload, found.count, found.first_sequence, record)
 
-    def _read(self, at: Position, stretch: Stretch) -> FoundRecord | None:
-        """None unless the stretch's next record lies there, undamaged."""
-        descriptor = self._files.open_for_reading(self._reclaimer.path(at.file))
+    @contextmanager
+    def _scan(self, number: int, end: int) -> Iterator[Scan]:
+        descriptor = self._files.open_for_reading(self._reclaimer.path(number))
         try:
-            start = at.offset + RECORD_HEADER_BYTES
-            content = read_fully(self._files.pread, descriptor, RECORD_HEADER_BYTES, at.offset)
-            room_bytes = self._reclaimer.size(at.file) - at.offset
-            header = try_record_header(content, self._reclaimer.salt(at.file), room_bytes)
-            if header is None or header.first_sequence != stretch.first_sequence:
-                return None
-            payload = read_fully(self._files.pread, descriptor, header.length, start)
+            yield Scan(self._files, descriptor, self._reclaimer.salt(number), end)
         finally:
             self._files.close(descriptor)
-        if len(payload) != header.length or not is_record_intact(content, payload):
-            return None
-        end = start + header.length
-        return FoundRecord(at.offset, end, header.first_sequence, header.count, payload)
 
     def _pass_over_damage(self, start: Position, stretch: Stretch) -> RecordDamaged:
         """Puts the damage into quarantine; what is missing gets a handle, to be settled as lost."""
-        rest, next_sequence, size = self._find_next(start, stretch)
-        missing = self._unsettled.bring_back(
-            next_sequence - stretch.first_sequence, min(size, stretch.size), rest
-        )
-        path = self._reclaimer.path(start.file)
-        return RecordDamaged(
-            f"{path} at {start.offset}",
-            range(missing.first_sequence, missing.first_sequence + missing.count),
-        )
+        missing_from, end_sequence = stretch.first_sequence, stretch.end_sequence
+        rest, found, passed_bytes = self._find_next(start, missing_from)
+        sequences = range(missing_from, end_sequence if found is None else min(found, end_sequence))
+        self._unsettled.bring_back(len(sequences), min(passed_bytes, stretch.size), rest)
+        return RecordDamaged(f"{self._reclaimer.path(start.file)} at {start.offset}", sequences)
 
-    def _find_next(self, at: Position, stretch: Stretch) -> tuple[Position, int, int]:
-        """Where the next sound record lies, its sequence, and the bytes before it; where none is
-        left of the stretch, its end."""
+    def _find_next(self, at: Position, sequence: int) -> tuple[Position, int | None, int]:
+        """Where the next sound record of this sequence or a later one lies, its sequence, and the
+        bytes before it; where there is none, the end, which more may be written behind meanwhile.
+        """
         passed_bytes = 0
         while True:
             end = self._reclaimer.size(at.file)
-            found = self._search(at, end, stretch)
+            found = self._search(at, end, sequence)
             if found is not None:
-                sequence = min(found.first_sequence, stretch.end_sequence)
                 passed_bytes += found.offset - at.offset
-                return Position(at.file, found.offset, 0), sequence, passed_bytes
+                return Position(at.file, found.offset, 0), found.first_sequence, passed_bytes
             passed_bytes += end - at.offset
             following = self._reclaimer.at_or_behind(Position(at.file, end, 0))
             if following.file == at.file:
-                return following, stretch.end_sequence, passed_bytes
+                return following, None, passed_bytes
             at = following
 
-    def _search(self, at: Position, end: int, stretch: Stretch) -> FoundRecord | None:
-        """The first sound record in the rest of a file; what is damaged goes into quarantine."""
-        path = self._reclaimer.path(at.file)
-        descriptor = self._files.open_for_reading(path)
-        try:
-            scan = Scan(self._files, descriptor, self._reclaimer.salt(at.file), end)
+    def _search(self, at: Position, end: int, sequence: int) -> FoundRecord | None:
+        """The first such record before the file's `end`; what is damaged goes into quarantine."""
+        with self._scan(at.file, end) as scan:
             for item in scan.items(at.offset):
                 if isinstance(item, DamagedRange):
+                    path = self._reclaimer.path(at.file)
                     self._quarantine.keep(scan, at.file, path, item)
-                elif item.first_sequence >= stretch.first_sequence:
+                elif item.first_sequence >= sequence:
                     return item
-        finally:
-            self._files.close(descriptor)
         return None

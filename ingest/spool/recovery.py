@@ -84,21 +84,29 @@ class Scan:
             offset += RECORD_HEADER_BYTES + header.length
         return told
 
+    def read_record(self, offset: int) -> FoundRecord | None:
+        """None unless an intact record begins there. Raises OSError, also for a bad sector."""
+        header_bytes = self.read(offset, RECORD_HEADER_BYTES)
+        header = try_record_header(header_bytes, self._salt, self._size - offset)
+        if header is None:
+            return None
+        payload = self.read(offset + RECORD_HEADER_BYTES, header.length)
+        if len(payload) != header.length or not is_record_intact(header_bytes, payload):
+            return None
+        return _found(offset, header, payload)
+
     def read(self, offset: int, length: int) -> bytes:
         """Fewer bytes only at the file's end. Raises OSError, also for a bad sector."""
         return read_fully(self._files.pread, self._descriptor, length, offset)
 
     def _try_record(self, offset: int) -> FoundRecord | None:
-        header_bytes = read_if_readable(self._files, self._descriptor, RECORD_HEADER_BYTES, offset)
-        header = try_record_header(header_bytes, self._salt, self._size - offset)
-        if header is None:
+        """A bad sector is damage like any other."""
+        try:
+            return self.read_record(offset)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
             return None
-        payload = read_if_readable(
-            self._files, self._descriptor, header.length, offset + RECORD_HEADER_BYTES
-        )
-        if len(payload) != header.length or not is_record_intact(header_bytes, payload):
-            return None
-        return _found(offset, header, payload)
 
     def _try_header(self, offset: int, room_bytes: int) -> RecordHeader | None:
         content = read_if_readable(self._files, self._descriptor, RECORD_HEADER_BYTES, offset)

@@ -4,11 +4,13 @@ import errno
 import gc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingest.spool import RecordDamaged
 from ingest.spool.format import RECORD_HEADER_BYTES, Position
+from ingest.spool.quarantine import Quarantine
 from ingest.spool.record import Record
 from ingest.spool.stretch import Stretch
 from ingest.spool.unsettled import Unsettled
@@ -168,6 +170,26 @@ def test_damage_costs_the_damaged_records_only(
     assert (rig.spool.documents, rig.spool.unsettled_bytes) == (1, live.size)
     kept = sum(path.stat().st_size for path in (rig.path.parent / "quarantine").iterdir())
     assert kept == len(bad) * (RECORD_HEADER_BYTES + SIZE)
+
+
+@pytest.mark.parametrize("size", [100, SIZE], ids=["same-file", "next-file"])
+def test_what_is_deferred_while_damage_is_passed_over_is_not_lost(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    records = deferred(rig, 2)
+    overwrite(rig, records[1], ROT["zeros"])
+    assert rig.spool.bring_back()
+    keep = Quarantine.keep
+
+    def keep_and_append(*arguments: Any) -> bool:
+        deferred(rig, 1, size)
+        return keep(*arguments)
+
+    monkeypatch.setattr(Quarantine, "keep", keep_and_append)
+    with pytest.raises(RecordDamaged) as caught:
+        rig.spool.bring_back()
+    assert caught.value.sequences == range(1, 2)
+    assert brought_back(rig) == {2: payload_of(2, size)}
 
 
 def test_what_is_missing_is_kept_on_disk_until_it_is_settled(rig: Rig) -> None:
