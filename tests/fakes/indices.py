@@ -74,8 +74,9 @@ class Index:
         return version.number, version.source
 
     def sources(self) -> dict[str, bytes]:
-        versions = self.versions.items()
-        return {id: version.source for id, version in versions if version.source is not None}
+        """What is there now, by id: asked by tests' threads, too, while requests are applied."""
+        versions = self.versions.copy()
+        return {id: each.source for id, each in versions.items() if each.source is not None}
 
     def store(self, id: str, source: bytes | None, result: str, status: int) -> Json:
         """Puts a new version under the id and gives the item."""

@@ -66,6 +66,17 @@ def test_requests_are_served_side_by_side(es: ScriptedElasticsearch) -> None:
         thread.join()
 
 
+def test_what_is_stored_can_be_read_while_more_arrives(es: ScriptedElasticsearch) -> None:
+    count = 5000
+    thread = threading.Thread(target=bulk, args=(es.url, creates(*range(count))))
+    thread.start()
+    seen = [0]
+    while thread.is_alive():
+        seen.append(len(es.sources("logs")))
+    assert seen == sorted(seen)
+    assert len(es.sources("logs")) == count
+
+
 @pytest.mark.parametrize(
     "wait",
     [
