@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test check bench profile compare load soak readme lock clean
+.PHONY: setup run test coverage check bench profile compare load soak readme lock clean
 
 setup: .venv/.run
 
@@ -28,6 +28,10 @@ check: .venv/.dev
 
 test: check
 	$(BIN)/python -m profiling.regressions
+	$(BIN)/python -m pytest
+
+# not part of `test`: being traced costs a minute
+coverage: .venv/.dev
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
