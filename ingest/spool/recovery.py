@@ -8,6 +8,7 @@ magic, salt and checksum all hold; nothing behind it is given up. Nothing here w
 
 import errno
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ingest.spool.files import Files
@@ -100,13 +101,9 @@ class Scan:
         return read_fully(self._files.pread, self._descriptor, length, offset)
 
     def _try_record(self, offset: int) -> FoundRecord | None:
-        """A bad sector is damage like any other."""
-        try:
+        with _bad_sectors_are_damage():
             return self.read_record(offset)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            return None
+        return None
 
     def _try_header(self, offset: int, room_bytes: int) -> RecordHeader | None:
         content = read_if_readable(self._files, self._descriptor, RECORD_HEADER_BYTES, offset)
@@ -142,13 +139,20 @@ def read_fully(
 
 
 def read_if_readable(files: Files, descriptor: int, length: int, offset: int) -> bytes:
-    """Like `read_fully`, but nothing for a bad sector, which is damage like any other."""
-    try:
+    """Like `read_fully`, but nothing for a bad sector."""
+    with _bad_sectors_are_damage():
         return read_fully(files.pread, descriptor, length, offset)
+    return b""
+
+
+@contextmanager
+def _bad_sectors_are_damage() -> Iterator[None]:
+    """Goes on behind the block, as where bytes are rotten. Other errors are raised."""
+    try:
+        yield
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        return b""
 
 
 def _found(offset: int, header: RecordHeader, payload: bytes) -> FoundRecord:
